@@ -44,6 +44,7 @@ class Job(NamedTuple):
     scratch: Path  # C text, objects, stamps
     sanitize: bool = False
     annotate: bool = False  # Cython's HTML into .cache/annotate
+    only: tuple[str, ...] = ()  # names of modules; empty: all
     root: Path = ROOT
 
 
@@ -137,6 +138,8 @@ def compile_all(job: Job, *, skip_missing: bool = False) -> list[Path]:
     extensions.make_tree(job.root, job.scratch / "tree")
     present = []
     for extension in EXTENSIONS:
+        if job.only and extension.name not in job.only:
+            continue
         if (job.root / extension.source).is_file():
             present.append(extension)
         elif skip_missing:
@@ -163,8 +166,15 @@ def main() -> int:
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--annotate", action="store_true")
     parser.add_argument("--skip-missing", action="store_true")
+    parser.add_argument("only", nargs="*", choices=[*(one.name for one in EXTENSIONS), []])
     options = parser.parse_args()
-    job = Job(options.into, options.scratch, options.sanitize, options.annotate)
+    job = Job(
+        options.into,
+        options.scratch,
+        sanitize=options.sanitize,
+        annotate=options.annotate,
+        only=tuple(options.only),
+    )
     try:
         compile_all(job, skip_missing=options.skip_missing)
     except CompileError as error:
