@@ -39,7 +39,7 @@ SDIST_FOLDERS = ("build", "pyx", "sevpn")
 EPOCH_S = "315532800"  # 1980-01-01, the first day a zip archive can name
 
 
-class BuildExtensions(build_ext):
+class BuildExtensions(build_ext):  # type: ignore[misc]  # setuptools is untyped
     """setuptools' command, with the compiling done by ours."""
 
     def run(self) -> None:
@@ -92,7 +92,8 @@ def prepare_metadata_for_build_wheel(
 ) -> str:
     """Write the wheel's .dist-info without compiling; return its name."""
     with _scratch():
-        return build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+        name: str = build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+        return name
 
 
 def build_wheel(
@@ -102,13 +103,14 @@ def build_wheel(
 ) -> str:
     """Compile and pack a wheel; return its file name."""
     with _scratch():
-        return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+        name: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+        return name
 
 
 def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
     """Pack the source archive; return its file name."""
     with _scratch() as scratch:
-        info = build_meta.prepare_metadata_for_build_wheel(str(scratch))
+        info: str = build_meta.prepare_metadata_for_build_wheel(str(scratch))
         package_info = (scratch / info / "METADATA").read_bytes()
         base = info.removesuffix(".dist-info")
         seconds = int(os.environ["SOURCE_DATE_EPOCH"])
