@@ -1,0 +1,60 @@
+# cython: language_level=3
+"""The bridge's parts, see _bridge.pyx."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from sevpn._block cimport BlockParser, FrameRef
+from sevpn._tls cimport Stream
+
+
+cdef struct BridgeCounters:
+    uint64_t frames_up          # TAP -> server, as cut into frames
+    uint64_t bytes_up
+    uint64_t frames_down        # server -> TAP, as they came
+    uint64_t bytes_down
+    uint64_t tap_reads          # read() calls that brought something
+    uint64_t tap_writes
+    uint64_t drops_up           # frames read that could not be sent
+    uint64_t drops_down         # frames the TAP did not take
+    uint64_t drops_capture      # copies for the session that found no room
+    uint64_t blocked            # times the socket took no more: the TAP waits meanwhile
+    uint64_t waits              # epoll_wait() calls
+
+
+cdef class Bridge:
+    cdef int epoll_fd
+    cdef int tap_fd
+    cdef int wake_fd
+    cdef bint vnet              # reads and writes carry a virtio header
+    cdef uint32_t merge_flags   # what may be merged downwards, for _offload
+    cdef bint batch             # False: one frame per read, record and write
+    cdef Stream stream
+    cdef BlockParser parser
+    cdef BridgeCounters counters
+    cdef bint tap_ready
+    cdef bint tls_ready
+    cdef bint blocked
+    cdef int reason
+    cdef uint64_t last_received_ms
+    cdef uint64_t last_sent_ms
+    cdef uint32_t capture_mask
+    cdef uint32_t captured_count
+    cdef uint8_t* tap_in
+    cdef uint8_t* arena
+    cdef uint8_t* plain
+    cdef size_t plain_start
+    cdef size_t plain_end
+    cdef uint8_t* captured
+    cdef FrameRef* refs
+
+    cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1
+    cdef int _loop(self, int64_t deadline_ms) noexcept nogil
+    cdef void _pull(self) noexcept nogil
+    cdef int _deliver(self) noexcept nogil
+    cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil
+    cdef void _write_frames(self, uint8_t* base, uint32_t count) noexcept nogil
+    cdef void _count_write(self, ssize_t put, uint32_t frames, size_t size) noexcept nogil
+    cdef void _push(self) noexcept nogil
+    cdef int _flush(self) noexcept nogil
+    cdef size_t _fill(self) noexcept nogil
+    cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil

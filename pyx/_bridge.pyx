@@ -1,0 +1,521 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The bridge: frames between the TAP and the tunnel's TLS stream, on epoll.
+
+Layer 2. No Python object exists per frame and nothing is allocated per batch. `run` sleeps
+in its own epoll set, in which the event loop's descriptor is nested, and comes back to
+Python only when somebody else has work: a deadline, a signal, a captured frame, the end.
+
+Up    TAP --read--> tap_in --split--> arena --TLS records--> Wire.out --one send-->
+Down  --one recv--> OpenSSL --decrypt--> plain --parse, merge--> TAP, straight from plain
+
+Back-pressure: while the socket takes no more, the TAP is not read, so its queue drops as
+Ethernet does; both descriptors are watched edge-triggered, so waiting costs nothing.
+"""
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memmove, memset
+
+from sevpn._block cimport (
+    BLOCK_FRAME_MAX_BYTES,
+    BLOCK_KEEPALIVE_MAGIC,
+    BLOCK_KEEPALIVE_MAX_BYTES,
+    BLOCK_TAIL_MAX_BYTES,
+    BlockParser,
+    FrameRef,
+    block_parse,
+)
+from sevpn._tls cimport TLS_EOF, Stream
+from sevpn.wire cimport load_u16, load_u32, store_u32
+
+from sevpn.errors import TransportError
+
+cdef extern from "unistd.h" nogil:
+    ssize_t c_read "read"(int, void*, size_t)
+    ssize_t c_write "write"(int, const void*, size_t)
+    int c_close "close"(int)
+
+cdef extern from "sys/uio.h" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+    ssize_t writev(int, const iovec*, int)
+
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        uint32_t u32
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int)
+    int epoll_ctl(int, int, int, epoll_event*)
+    int epoll_wait(int, epoll_event*, int, int)
+    enum:
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+        EPOLLRDHUP
+        EPOLLET
+        EPOLL_CTL_ADD
+        EPOLL_CTL_DEL
+        EPOLL_CLOEXEC
+
+cdef extern from "time.h" nogil:
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    enum:
+        CLOCK_MONOTONIC
+
+WAKE = 1
+CAPTURED = 2
+CLOSED = 4
+BROKEN = 8
+FRAMING = 16
+TAP_LOST = 32
+
+CAPTURE_DHCP = 1
+CAPTURE_ARP = 2
+
+cdef enum:
+    R_WAKE = 1
+    R_CAPTURED = 2
+    R_CLOSED = 4
+    R_BROKEN = 8
+    R_FRAMING = 16
+    R_TAP_LOST = 32
+    C_DHCP = 1
+    C_ARP = 2
+    WHO_TAP = 1
+    WHO_TLS = 2
+    WHO_WAKE = 3
+    VNET_BYTES = 10
+    TAP_IN_BYTES = 66560        # virtio and Ethernet headers and the largest super-frame
+    # Two super-frames of 64 KB as blocks: what one send() carries. It must fit the room
+    # of an empty Wire.out (13 records), so that the arena is always handed over whole.
+    ARENA_BYTES = 147456
+    FRAME_ROOM_BYTES = 2048     # a block and a group's count word
+    READ_TURN_BYTES = 131072    # plaintext taken per turn; the merge window
+    RECORD_BYTES = 16384
+    REF_COUNT = 512
+    GROUP_MAX_FRAMES = 128
+    CAPTURE_SLOTS = 16
+    CAPTURE_SLOT_BYTES = 2 + BLOCK_FRAME_MAX_BYTES
+    PUSH_ROUNDS = 4             # sends before the other direction gets its turn
+
+
+cdef uint64_t _now_ms() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
+
+
+cdef class Bridge:
+    """The pump between one TAP and one TLS stream.
+
+    `vnet`: the TAP was opened with virtio headers, so super-frames may be read and
+    written. `udp`: also UDP ones may be written. `batch` False is the slow, plain way (one
+    frame per read, record and send) that serves as a yardstick.
+
+    Raises MemoryError, OSError.
+    """
+
+    def __cinit__(self, int tap_fd, bint vnet, bint udp, bint batch=True):
+        self.tap_fd = tap_fd
+        self.wake_fd = -1
+        self.epoll_fd = -1
+        self.vnet = vnet
+        self.batch = batch
+        self.merge_flags = 1 if udp else 0
+        self.capture_mask = C_DHCP
+        self.tap_in = <uint8_t*>malloc(TAP_IN_BYTES)
+        self.arena = <uint8_t*>malloc(ARENA_BYTES)
+        self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
+        self.captured = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
+        self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
+        if (self.tap_in == NULL or self.arena == NULL or self.plain == NULL
+                or self.captured == NULL or self.refs == NULL):
+            raise MemoryError
+        self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll_fd < 0:
+            raise OSError(errno, "epoll_create1")
+        self._watch(tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
+        self.tap_ready = True
+
+    def __dealloc__(self):
+        if self.epoll_fd >= 0:
+            c_close(self.epoll_fd)
+        free(self.tap_in)
+        free(self.arena)
+        free(self.plain)
+        free(self.captured)
+        free(self.refs)
+
+    # --- Python face ---
+
+    cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1:
+        cdef epoll_event event
+        event.events = events
+        event.data.u32 = who
+        if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
+            raise OSError(errno, "epoll_ctl")
+        return 0
+
+    def attach(self, Stream stream not None, bytes rest not None) -> None:
+        """Start to serve a stream in tunnel mode; `rest` is what came behind its Welcome.
+
+        Raises ValueError when `rest` is larger than a read turn.
+        """
+        cdef size_t size = len(rest)
+        if size > READ_TURN_BYTES:
+            raise ValueError("too many bytes behind the welcome")
+        self.detach()
+        memset(&self.parser, 0, sizeof(BlockParser))
+        memcpy(self.plain, <const char*>rest, size)
+        self.plain_start = 0
+        self.plain_end = size
+        self.stream = stream
+        self.tls_ready = self.tap_ready = True
+        self.blocked = False
+        self.reason = 0
+        self.last_received_ms = self.last_sent_ms = _now_ms()
+        self._watch(
+            stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
+        )
+
+    def detach(self) -> None:
+        """Let go of the stream, before its socket is closed; the TAP stays."""
+        cdef epoll_event event
+        if self.stream is not None:
+            epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, self.stream.wire.fd, &event)
+            self.stream = None
+
+    def run(self, int wake_fd, int timeout_ms) -> int:
+        """Move frames until somebody else has work; return why (0 = the time is over).
+
+        WAKE: `wake_fd` (the event loop's epoll descriptor) is readable, or a signal came.
+        CAPTURED: captured() has frames. CLOSED, BROKEN, FRAMING: the stream is over.
+        TAP_LOST: the device is gone. A negative `timeout_ms` means no limit.
+        """
+        cdef int64_t deadline_ms = -1
+        cdef int reason
+        if self.wake_fd != wake_fd:
+            self._watch(wake_fd, EPOLLIN, WHO_WAKE)
+            self.wake_fd = wake_fd
+        if timeout_ms >= 0:
+            deadline_ms = <int64_t>_now_ms() + timeout_ms
+        with nogil:
+            reason = self._loop(deadline_ms)
+        return reason
+
+    def captured_frames(self) -> list[bytes]:
+        """Return, and forget, the copies of frames the session asked for."""
+        cdef uint32_t slot
+        cdef uint8_t* at
+        frames = []
+        for slot in range(self.captured_count):
+            at = self.captured + slot * CAPTURE_SLOT_BYTES
+            frames.append((<char*>(at + 2))[:load_u16(at)])
+        self.captured_count = 0
+        return frames
+
+    def capture(self, uint32_t mask) -> None:
+        """Choose what is copied for the session: CAPTURE_DHCP | CAPTURE_ARP."""
+        self.capture_mask = mask
+
+    def inject(self, bytes frame not None) -> bool:
+        """Send one frame of the session's own; False when it had to be dropped."""
+        cdef uint8_t block[8 + BLOCK_FRAME_MAX_BYTES]
+        cdef size_t size = len(frame)
+        if size > BLOCK_FRAME_MAX_BYTES or self.stream is None:
+            return False
+        store_u32(block, 1)
+        store_u32(block + 4, <uint32_t>size)
+        memcpy(block + 8, <const char*>frame, size)
+        return self._send_small(block, 8 + size)
+
+    def keepalive(self, bytes body not None) -> bool:
+        """Send a keepalive with `body` (0-512 bytes); False when there was no room."""
+        cdef uint8_t item[8 + BLOCK_KEEPALIVE_MAX_BYTES]
+        cdef size_t size = len(body)
+        if size > BLOCK_KEEPALIVE_MAX_BYTES or self.stream is None:
+            return False
+        store_u32(item, BLOCK_KEEPALIVE_MAGIC)
+        store_u32(item + 4, <uint32_t>size)
+        memcpy(item + 8, <const char*>body, size)
+        return self._send_small(item, 8 + size)
+
+    @property
+    def last_received_s(self) -> float:
+        """When the last complete block or keepalive came (monotonic seconds)."""
+        return self.last_received_ms / 1000.0
+
+    @property
+    def last_sent_s(self) -> float:
+        """When something was last given to the socket (monotonic seconds)."""
+        return self.last_sent_ms / 1000.0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether the socket takes no more at the moment."""
+        return self.blocked
+
+    def statistics(self) -> dict[str, int]:
+        """Return the counters of this bridge since it was made."""
+        return {
+            "frames_up": self.counters.frames_up,
+            "bytes_up": self.counters.bytes_up,
+            "frames_down": self.counters.frames_down,
+            "bytes_down": self.counters.bytes_down,
+            "tap_reads": self.counters.tap_reads,
+            "tap_writes": self.counters.tap_writes,
+            "drops_up": self.counters.drops_up,
+            "drops_down": self.counters.drops_down,
+            "drops_capture": self.counters.drops_capture,
+            "drops_oversize": self.parser.dropped_oversize,
+            "drops_short": self.parser.dropped_short,
+            "blocked": self.counters.blocked,
+            "waits": self.counters.waits,
+        }
+
+    # --- the loop ---
+
+    cdef int _loop(self, int64_t deadline_ms) noexcept nogil:
+        cdef epoll_event events[4]
+        cdef int count, i, reason, wait_ms
+        cdef int64_t left_ms
+        while True:
+            if self.captured_count:
+                self.reason |= R_CAPTURED
+            if self.reason:
+                reason = self.reason
+                self.reason = 0
+                return reason
+            if self.tls_ready or (self.tap_ready and not self.blocked):
+                wait_ms = 0
+            else:
+                wait_ms = -1
+            if deadline_ms >= 0:
+                left_ms = deadline_ms - <int64_t>_now_ms()
+                if left_ms <= 0:
+                    return 0
+                if wait_ms < 0:
+                    wait_ms = 0x7FFFFFFF if left_ms > 0x7FFFFFFF else <int>left_ms
+            count = epoll_wait(self.epoll_fd, events, 4, wait_ms)
+            self.counters.waits += 1
+            if count < 0:
+                return R_WAKE if errno == EINTR else R_BROKEN
+            for i in range(count):
+                if events[i].data.u32 == WHO_TAP:
+                    self.tap_ready = True
+                    if events[i].events & (EPOLLERR | EPOLLHUP):
+                        self.reason |= R_TAP_LOST
+                elif events[i].data.u32 == WHO_TLS:
+                    if events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                        self.tls_ready = True
+                    if events[i].events & EPOLLOUT:
+                        self.blocked = False
+                else:
+                    self.reason |= R_WAKE
+            if self.stream is None:
+                self.tls_ready = self.tap_ready = False
+                continue
+            if self.tls_ready:
+                self._pull()
+            if not self.blocked and not self.reason & ~(R_WAKE | R_CAPTURED):
+                self._push()
+
+    # --- down: server to TAP ---
+
+    cdef void _pull(self) noexcept nogil:
+        """Take what one recv() brings, to the last whole record, and hand it to the TAP."""
+        cdef Py_ssize_t got = 0
+        cdef size_t limit = BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES
+        self.stream.wire.recv_budget = 1
+        self.stream.wire.recv_full = False
+        while True:
+            while self.plain_end <= limit:
+                got = self.stream.read_into(self.plain + self.plain_end, RECORD_BYTES)
+                if got <= 0:
+                    break
+                self.plain_end += <size_t>got
+            if self._deliver() < 0:
+                self.reason |= R_FRAMING
+                return
+            if got <= 0:
+                break
+        if got < 0:
+            self.reason |= R_CLOSED if got == TLS_EOF else R_BROKEN
+            self.tls_ready = False
+        elif not self.stream.wire.recv_full:
+            # A short read has emptied the socket: the next bytes make a new edge.
+            self.tls_ready = False
+        if self.stream.wire.out_end:
+            self._flush()  # an answer of TLS's own, such as a key update
+
+    cdef int _deliver(self) noexcept nogil:
+        """Write all whole frames of `plain` to the TAP, keep the tail; < 0 = bad framing."""
+        cdef Py_ssize_t used
+        cdef size_t count
+        cdef int items = 0
+        cdef uint32_t i
+        while self.plain_start < self.plain_end:
+            used = block_parse(
+                &self.parser, self.plain + self.plain_start, self.plain_end - self.plain_start,
+                self.refs, REF_COUNT, &count, &items,
+            )
+            if used < 0:
+                return -1
+            if count:
+                for i in range(<uint32_t>count):
+                    self._capture(self.plain + self.plain_start + self.refs[i].offset,
+                                  self.refs[i].size)
+                self._write_frames(self.plain + self.plain_start, <uint32_t>count)
+            self.plain_start += <size_t>used
+            if count < REF_COUNT:
+                break
+        if items:
+            self.last_received_ms = _now_ms()
+        if self.plain_start:
+            memmove(self.plain, self.plain + self.plain_start, self.plain_end - self.plain_start)
+            self.plain_end -= self.plain_start
+            self.plain_start = 0
+        return 0
+
+    cdef void _write_frames(self, uint8_t* base, uint32_t count) noexcept nogil:
+        """Write frames one by one, unmerged."""
+        cdef uint8_t header[VNET_BYTES]
+        cdef iovec parts[2]
+        cdef uint32_t i
+        cdef ssize_t put
+        memset(header, 0, VNET_BYTES)
+        parts[0].iov_base = header
+        parts[0].iov_len = VNET_BYTES
+        for i in range(count):
+            parts[1].iov_base = base + self.refs[i].offset
+            parts[1].iov_len = self.refs[i].size
+            if self.vnet:
+                put = writev(self.tap_fd, parts, 2)
+            else:
+                put = c_write(self.tap_fd, parts[1].iov_base, parts[1].iov_len)
+            self._count_write(put, 1, self.refs[i].size)
+
+    cdef void _count_write(self, ssize_t put, uint32_t frames, size_t size) noexcept nogil:
+        self.counters.tap_writes += 1
+        if put < 0:
+            self.counters.drops_down += frames
+        else:
+            self.counters.frames_down += frames
+            self.counters.bytes_down += size
+
+    cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil:
+        """Copy a frame for the session when it is one that was asked for."""
+        cdef uint8_t* slot
+        if frame[12] == 0x08 and frame[13] == 0x00:
+            # IPv4, no fragment, UDP to port 68 (RFC 2131 4.1)
+            if not self.capture_mask & C_DHCP or size < 42 or frame[23] != 17:
+                return
+            if load_u16(frame + 20) & 0x3FFF or (frame[14] & 0xF0) != 0x40:
+                return
+            if <size_t>(14 + (frame[14] & 0x0F) * 4 + 4) > size:
+                return
+            if load_u16(frame + 14 + (frame[14] & 0x0F) * 4 + 2) != 68:
+                return
+        elif frame[12] == 0x08 and frame[13] == 0x06:
+            if not self.capture_mask & C_ARP or size < 42:
+                return
+        else:
+            return
+        if self.captured_count == CAPTURE_SLOTS:
+            self.counters.drops_capture += 1
+            return
+        slot = self.captured + self.captured_count * CAPTURE_SLOT_BYTES
+        slot[0] = <uint8_t>(size >> 8)
+        slot[1] = <uint8_t>size
+        memcpy(slot + 2, frame, size)
+        self.captured_count += 1
+
+    # --- up: TAP to server ---
+
+    cdef void _push(self) noexcept nogil:
+        """Send what the TAP has, arena by arena, until it is empty or the socket is full."""
+        cdef uint32_t rounds
+        cdef size_t size
+        if self._flush() != 0:
+            return
+        for rounds in range(PUSH_ROUNDS):
+            if not self.tap_ready:
+                return
+            size = self._fill()
+            if size == 0:
+                return
+            if self.stream.write_from(self.arena, size) != <Py_ssize_t>size:
+                self.reason |= R_BROKEN
+                return
+            if self._flush() != 0:
+                return
+
+    cdef int _flush(self) noexcept nogil:
+        """Give the socket what waits for it; 0 = all of it went."""
+        cdef int left = self.stream.flush_out()
+        if left < 0:
+            self.reason |= R_BROKEN
+        elif left == 0:
+            self.last_sent_ms = _now_ms()
+        elif not self.blocked:
+            self.blocked = True
+            self.counters.blocked += 1
+        return left
+
+    cdef size_t _fill(self) noexcept nogil:
+        """Read the TAP into the arena as groups of blocks; return their size in bytes.
+
+        Group := u32 count (at most 128), count * (u32 size, frame)   (protocol.md 6.2)
+        """
+        cdef size_t at = 0          # where the next block goes
+        cdef size_t group_at = 0    # the open group's count word
+        cdef uint32_t group = 0     # its frames so far
+        cdef ssize_t got
+        while at + 4 + FRAME_ROOM_BYTES <= ARENA_BYTES:
+            if group == GROUP_MAX_FRAMES:
+                store_u32(self.arena + group_at, group)
+                group = 0
+            if group == 0:
+                group_at = at
+                at += 4
+            got = c_read(self.tap_fd, self.arena + at + 4, BLOCK_FRAME_MAX_BYTES + 1)
+            if got <= 0:
+                if errno != EINTR:
+                    self.tap_ready = False
+                if group == 0:
+                    at = group_at
+                break
+            self.counters.tap_reads += 1
+            if got > BLOCK_FRAME_MAX_BYTES:
+                self.counters.drops_up += 1
+                if group == 0:
+                    at = group_at
+                continue
+            store_u32(self.arena + at, <uint32_t>got)
+            at += 4 + <size_t>got
+            group += 1
+            self.counters.frames_up += 1
+            self.counters.bytes_up += <uint64_t>got
+            if not self.batch:
+                break
+        if group:
+            store_u32(self.arena + group_at, group)
+        return at
+
+    cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil:
+        """Queue a small item behind what waits and try to send it."""
+        if self.stream.room() == 0:
+            return False
+        if self.stream.write_from(data, size) != <Py_ssize_t>size:
+            self.reason |= R_BROKEN
+            return False
+        self._flush()
+        return True

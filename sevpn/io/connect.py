@@ -1,0 +1,253 @@
+"""From a name to a verified TLS stream: resolve, race the addresses, shake hands.
+
+Layer 2. Addresses are raced: the next one starts 250 ms after the one before it or as soon
+as that has failed, and the first that answers wins (RFC 8305, simplified).
+"""
+
+import errno
+import posix
+import select
+
+import _socket
+from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
+from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
+from sevpn.errors import CertificateError, TransportError
+from sevpn.io import trust
+from sevpn.io.loop import Loop, now_s
+from sevpn.io.resolve import Address, parse_literal, resolve
+from sevpn.log import clean
+
+RACE_STAGGER_S = 0.25
+# What may wait unsent in the socket beyond what TCP has in flight: bounds the delay that a
+# bulk upload adds to everything behind it. One push of the bridge fits.
+NOTSENT_LOWAT_BYTES = 131072
+_TCP_NOTSENT_LOWAT = 25
+_TCP_USER_TIMEOUT = 18
+
+
+class Connection:
+    """A TLS stream, its socket, and who is at the other end."""
+
+    __slots__ = ("address", "local", "port", "sock", "stream")
+
+    def __init__(self, sock: _socket.socket, stream: Stream, address: Address, port: int) -> None:
+        self.sock = sock
+        self.stream = stream
+        self.address = address
+        self.port = port
+        self.local = sock.getsockname()
+
+    def close(self, notify: bool = True) -> None:
+        """Say close_notify (protocol.md 6.9) and close the socket; harmless when repeated."""
+        if self.sock.fileno() >= 0:
+            if notify:
+                self.stream.shutdown()
+            self.sock.close()
+
+
+def _start(address: Address, port: int) -> _socket.socket:
+    """Begin a non-blocking connect. Raises OSError."""
+    sock = _socket.socket(address.family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK, 0)
+    try:
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        sock.setsockopt(_socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+        code = sock.connect_ex(address.sockaddr(port))
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, posix.strerror(code))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _explain(code: int, where: str) -> TransportError:
+    reasons = {
+        errno.ECONNREFUSED: ("connection refused", "nothing listens there: check -host and -port"),
+        errno.ENETUNREACH: ("network unreachable", "this host has no route to it"),
+        errno.EHOSTUNREACH: ("host unreachable", "check the network between here and the server"),
+        errno.ETIMEDOUT: ("no answer", "check -host, -port and firewalls in between"),
+    }
+    text, hint = reasons.get(code, (posix.strerror(code).lower(), "check the network"))
+    return TransportError(f"cannot connect to {where}: {text}", hint)
+
+
+class _Race:
+    """The sockets under way; whatever happens, all but the winner are closed."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.poller = select.epoll()
+        self.running: dict[int, tuple[_socket.socket, Address]] = {}
+        self.error: TransportError | None = None
+
+    def start(self, address: Address) -> None:
+        try:
+            sock = _start(address, self.port)
+        except OSError as error:
+            self.error = _explain(error.errno or 0, show(address, self.port))
+            return
+        self.running[sock.fileno()] = (sock, address)
+        self.poller.register(sock.fileno(), select.EPOLLOUT)
+
+    def harvest(self) -> tuple[_socket.socket, Address] | None:
+        """Return the first connected socket, dropping those that failed."""
+        for fd, _mask in self.poller.poll(0):
+            sock, address = self.running.pop(fd)
+            self.poller.unregister(fd)
+            code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            if code == 0:
+                return sock, address
+            self.error = _explain(code, show(address, self.port))
+            sock.close()
+        return None
+
+    def close(self) -> None:
+        for sock, _address in self.running.values():
+            sock.close()
+        self.poller.close()
+
+
+def show(address: Address, port: int) -> str:
+    """Return "192.0.2.1:443" or "[2001:db8::1]:443"."""
+    return f"[{address.text}]:{port}" if address.is_ipv6 else f"{address.text}:{port}"
+
+
+async def connect_tcp(
+    loop: Loop, addresses: list[Address], port: int
+) -> tuple[_socket.socket, Address]:
+    """Connect to the first address that answers. Raises TransportError for the last failure."""
+    race = _Race(port)
+    deadline_s = now_s() + CONNECT_TIMEOUT_S
+    left = list(addresses)
+    try:
+        while True:
+            if left:
+                race.start(left.pop(0))
+            elif not race.running:
+                raise race.error or _explain(errno.ETIMEDOUT, str(port))
+            if not race.running:
+                continue
+            stagger_s = now_s() + RACE_STAGGER_S
+            limit_s = min(deadline_s, stagger_s) if left else deadline_s
+            await loop.readable(race.poller.fileno(), limit_s)
+            winner = race.harvest()
+            if winner is not None:
+                return winner
+            if now_s() >= deadline_s:
+                where = " or ".join(show(a, port) for _s, a in race.running.values())
+                raise _explain(errno.ETIMEDOUT, where)
+            while not left and race.running:
+                await loop.readable(race.poller.fileno(), deadline_s)
+                winner = race.harvest()
+                if winner is not None:
+                    return winner
+                if now_s() >= deadline_s:
+                    where = " or ".join(show(a, port) for _s, a in race.running.values())
+                    raise _explain(errno.ETIMEDOUT, where)
+    finally:
+        race.close()
+
+
+async def _shake_hands(loop: Loop, stream: Stream, where: str) -> None:
+    deadline_s = now_s() + TLS_TIMEOUT_S
+    while True:
+        try:
+            want = stream.handshake()
+        except TransportError as error:
+            raise TransportError(
+                f"{error} ({where})",
+                "is this the port of a SoftEther server? if it has just refused many "
+                "connections in a row, wait a little",
+            ) from error
+        if want == WANT_NOTHING:
+            return
+        wait = loop.readable if want == WANT_READ else loop.writable
+        if not await wait(stream.fileno(), deadline_s):
+            raise TransportError(f"no TLS answer from {where}", "is this a SoftEther server?")
+
+
+def fingerprint_text(fingerprint: bytes) -> str:
+    """Return a SHA-256 as upper-case hex pairs with colons."""
+    return ":".join(f"{byte:02X}" for byte in fingerprint)
+
+
+def _judge(stream: Stream, name: str, found_store: str) -> None:
+    """Raise CertificateError when the chain or the name was not accepted."""
+    reason = stream.verify_error()
+    if not reason:
+        return
+    shown = (
+        f"{clean(stream.peer_subject(), 200)}, SHA-256 {fingerprint_text(stream.peer_fingerprint())}"
+    )
+    if not found_store:
+        raise CertificateError(
+            f"cannot verify the certificate of {name}: no CA certificates were found on this host",
+            "install ca-certificates, set SSL_CERT_FILE or -ca-file to a CA bundle, "
+            f"or use -insecure; the certificate is {shown}",
+        )
+    raise CertificateError(
+        f"the certificate of {name} is not accepted: {reason} ({shown})",
+        "use the name in the certificate with -host, add its CA with -ca-file or SSL_CERT_FILE, "
+        "or, if you know this server, use -insecure",
+    )
+
+
+class Dialer:
+    """How to reach servers: port and certificate policy of one run."""
+
+    __slots__ = ("ca_file", "insecure")
+
+    def __init__(self, insecure: bool, ca_file: str) -> None:
+        self.insecure = insecure
+        self.ca_file = ca_file
+
+    async def connect(
+        self,
+        loop: Loop,
+        host: str,
+        port: int,
+        addresses: "list[Address] | None" = None,
+        expected_der: bytes = b"",
+    ) -> Connection:
+        """Resolve `host`, connect, shake hands and judge the certificate.
+
+        `addresses`: when given, these are tried and nothing is resolved.
+        `expected_der`: when given, the certificate must be these bytes (a redirect's target
+        or a resumed session), and no CA is asked.
+
+        Raises TransportError, CertificateError.
+        """
+        if addresses is None:
+            addresses = await resolve(loop, host, port)
+        sock, address = await connect_tcp(loop, addresses, port)
+        try:
+            context = Context(legacy=self.insecure)
+            store = ""
+            if not self.insecure and not expected_der:
+                store = trust.load(context, self.ca_file)
+                if self.ca_file and not store:
+                    raise CertificateError(
+                        f"no CA certificate could be read from {self.ca_file}", "check -ca-file"
+                    )
+            literal = parse_literal(host)
+            name = literal.text if literal is not None else host.rstrip(".")
+            encoded = name.encode("ascii") if name.isascii() else name.encode("idna")
+            stream = Stream(context, sock.fileno(), encoded, literal is not None)
+            where = show(address, port)
+            await _shake_hands(loop, stream, where)
+            context.forget_trust()
+            if expected_der:
+                if stream.peer_certificate() != expected_der:
+                    raise CertificateError(
+                        f"{where} shows another certificate than expected",
+                        "somebody may be in between; if the server was changed, start again",
+                    )
+            elif not self.insecure:
+                _judge(stream, name, store)
+            return Connection(sock, stream, address, port)
+        except BaseException:
+            sock.close()
+            raise
+
+
+__all__ = ["Connection", "Dialer", "connect_tcp", "fingerprint_text", "show"]

@@ -1,0 +1,277 @@
+"""A single-threaded epoll loop that runs coroutines: no threads, no asyncio.
+
+Layer 2. The loop knows descriptors, deadlines and one *pump*, no protocols. A task is a
+native coroutine that awaits one thing at a time:
+
+    await loop.readable(fd, deadline_s)   -> True, or False when the deadline passed
+    await loop.sleep_until(deadline_s)
+    await loop.pump(bridge, deadline_s)   -> the bridge's reason bits (0 = the deadline)
+
+`cancel(task)` raises Cancelled at the task's await, so that its `finally` blocks undo what
+it did; those may await again. While a pump is awaited the pump's own C loop is the one
+that sleeps: the loop's epoll descriptor is nested in it, so nothing is missed.
+
+Times are monotonic seconds.
+"""
+
+import posix
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from typing import Any, Protocol
+
+    class Pump(Protocol):
+        """What the tunnel's bridge offers to the loop."""
+
+        def run(self, wake_fd: int, timeout_ms: int) -> int:
+            """Move frames until something else needs attention; return reason bits."""
+
+
+PUMP_WAKE = 1  # the pump's reason bit for "the nested epoll descriptor is readable"
+
+now_s = time.monotonic
+
+
+class Cancelled(BaseException):
+    """Raised at a task's await when it is to end; not an error of anybody."""
+
+
+class Wait:
+    """One thing a task waits for; awaiting it gives the result."""
+
+    __slots__ = ("deadline_s", "fd", "mask", "pump")
+
+    def __init__(self, fd: int, mask: int, deadline_s: float | None, pump: "Pump | None") -> None:
+        self.fd = fd
+        self.mask = mask
+        self.deadline_s = deadline_s
+        self.pump = pump
+
+    def __await__(self) -> "Generator[Wait, int, int]":
+        return (yield self)
+
+
+class Task:
+    """A coroutine on its way, what it waits for, and how it ended."""
+
+    __slots__ = (
+        "cancelled",
+        "coro",
+        "done",
+        "error",
+        "joiners",
+        "name",
+        "pending",
+        "started",
+        "wait",
+    )
+
+    def __init__(self, name: str, coro: "Coroutine[Wait, int, object]") -> None:
+        self.name = name
+        self.coro = coro
+        self.wait: Wait | None = None
+        self.started = False
+        self.done = False
+        self.cancelled = False  # asked to end
+        self.pending: BaseException | None = None  # to be raised at the next step
+        self.error: BaseException | None = None
+        self.joiners: list[Task] = []  # tasks that wait for this one's end
+
+
+class Loop:
+    """Tasks, watched descriptors and signals over one epoll descriptor."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watchers: dict[int, Callable[[], None]] = {}
+        self._waiting: dict[int, Task] = {}
+        self._tasks: list[Task] = []
+        self._current: Task | None = None
+
+    def close(self) -> None:
+        """Close the loop's own descriptor; tasks must have ended."""
+        self._epoll.close()
+
+    # --- for tasks ---
+
+    async def readable(self, fd: int, deadline_s: float | None = None) -> bool:
+        """Wait until `fd` can be read or has failed; False when the deadline passed."""
+        return await Wait(fd, select.EPOLLIN, deadline_s, None) != 0
+
+    async def writable(self, fd: int, deadline_s: float | None = None) -> bool:
+        """Wait until `fd` can be written or has failed; False when the deadline passed."""
+        return await Wait(fd, select.EPOLLOUT, deadline_s, None) != 0
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        """Wait until the monotonic clock shows `deadline_s`."""
+        await Wait(-1, 0, deadline_s, None)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for some seconds."""
+        await Wait(-1, 0, now_s() + seconds, None)
+
+    async def pump(self, pump: "Pump", deadline_s: float | None) -> int:
+        """Let `pump` move frames; return its reason bits, 0 when the deadline passed."""
+        return await Wait(-1, 0, deadline_s, pump)
+
+    async def join(self, task: Task, deadline_s: float | None = None) -> bool:
+        """Wait for the end of another task; False when the deadline passed first."""
+        if not task.done and self._current is not None:
+            task.joiners.append(self._current)
+            await Wait(-1, 0, deadline_s, None)
+        return task.done
+
+    # --- for everybody ---
+
+    def watch(self, fd: int, callback: "Callable[[], None]") -> None:
+        """Call `callback` whenever `fd` is readable, until unwatch()."""
+        self._watchers[fd] = callback
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching `fd`; no harm when it is not watched."""
+        if self._watchers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def spawn(self, name: str, coro: "Coroutine[Any, Any, object]") -> Task:
+        """Start a task; it runs to its first await before this returns."""
+        task = Task(name, coro)
+        self._tasks.append(task)
+        self._step(task, 0)
+        return task
+
+    def cancel(self, task: Task) -> None:
+        """Ask a task to end, once: later calls do not disturb its undoing."""
+        if task.done or task.cancelled:
+            return
+        task.cancelled = True
+        task.pending = Cancelled()
+        self._forget_wait(task)
+
+    def run(self, task: Task) -> None:
+        """Turn the loop until `task` is done, then raise what it ended with, if anything."""
+        while not task.done:
+            self._turn()
+            for other in self._tasks:
+                if other is not task and other.error is not None:
+                    self._raise_unless_cancelled(other)
+            self._tasks = [t for t in self._tasks if not t.done]
+        self._raise_unless_cancelled(task)
+
+    @staticmethod
+    def _raise_unless_cancelled(task: Task) -> None:
+        if task.error is not None and not isinstance(task.error, Cancelled):
+            raise task.error
+
+    # --- inside ---
+
+    def _turn(self) -> None:
+        for task in [t for t in self._tasks if t.pending is not None]:
+            self._step(task, 0)
+        if any(t.done or t.pending is not None for t in self._tasks):
+            return
+        deadline_s: float | None = None
+        pumping: Task | None = None
+        for task in self._tasks:
+            wait = task.wait
+            if wait is None:
+                continue
+            if wait.pump is not None:
+                pumping = task
+            if wait.deadline_s is not None and (deadline_s is None or wait.deadline_s < deadline_s):
+                deadline_s = wait.deadline_s
+        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - now_s())
+        events: list[tuple[int, int]] = []
+        if pumping is not None and pumping.wait is not None and pumping.wait.pump is not None:
+            timeout_ms = -1 if timeout_s < 0 else int(timeout_s * 1000) + 1
+            reason = pumping.wait.pump.run(self._epoll.fileno(), timeout_ms)
+            if reason & PUMP_WAKE:
+                events = self._epoll.poll(0)
+            if reason & ~PUMP_WAKE:
+                self._resume(pumping, reason & ~PUMP_WAKE)
+        else:
+            events = self._epoll.poll(timeout_s)
+        for fd, mask in events:
+            waiting = self._waiting.get(fd)
+            if waiting is not None:
+                self._resume(waiting, mask)
+                continue
+            callback = self._watchers.get(fd)
+            if callback is not None:
+                callback()
+        current = now_s()
+        for task in list(self._tasks):
+            wait = task.wait
+            if wait is not None and wait.deadline_s is not None and wait.deadline_s <= current:
+                self._resume(task, 0)
+
+    def _resume(self, task: Task, result: int) -> None:
+        self._forget_wait(task)
+        self._step(task, result)
+
+    def _forget_wait(self, task: Task) -> None:
+        wait = task.wait
+        task.wait = None
+        if wait is not None and wait.fd >= 0:
+            del self._waiting[wait.fd]
+            try:
+                self._epoll.unregister(wait.fd)
+            except OSError:
+                pass  # closed meanwhile: epoll has forgotten it already
+
+    def _step(self, task: Task, result: int) -> None:
+        outer, self._current = self._current, task
+        try:
+            if task.pending is not None:
+                error, task.pending = task.pending, None
+                wait = task.coro.throw(error)
+            elif task.started:
+                wait = task.coro.send(result)
+            else:
+                task.started = True
+                wait = next(task.coro.__await__())
+        except StopIteration:
+            task.done = True
+        except Cancelled as error:
+            task.done = True
+            task.error = error
+        except BaseException as error:
+            task.done = True
+            task.error = error
+        else:
+            task.wait = wait
+            if wait.fd >= 0:
+                self._waiting[wait.fd] = task
+                self._epoll.register(wait.fd, wait.mask)
+        finally:
+            self._current = outer
+        if task.done:
+            for joiner in task.joiners:
+                if not joiner.done and joiner.wait is not None:
+                    self._resume(joiner, 1)
+
+
+class Wakeup:
+    """A pipe that makes the loop turn; signal handlers write to it (set_wakeup_fd)."""
+
+    def __init__(self, loop: Loop, callback: "Callable[[], None]") -> None:
+        self._loop = loop
+        self.read_fd, self.write_fd = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        self._callback = callback
+        loop.watch(self.read_fd, self._drain)
+
+    def _drain(self) -> None:
+        try:
+            posix.read(self.read_fd, 256)
+        except BlockingIOError:
+            pass
+        self._callback()
+
+    def close(self) -> None:
+        """Unwatch and close both ends."""
+        self._loop.unwatch(self.read_fd)
+        posix.close(self.read_fd)
+        posix.close(self.write_fd)
