@@ -140,7 +140,9 @@ def inputs(root: Path, extension: Extension) -> list[Path]:
         found.append(path)
         for match in _REFERENCE.finditer(path.read_text(encoding="utf-8")):
             module = match["module"] or match["direct"]
-            names.append(f"{module}.pxd" if module else match["header"] or match["text"] or match["local"])
+            names.append(
+                f"{module}.pxd" if module else match["header"] or match["text"] or match["local"]
+            )
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import hypothesis
 import hypothesis.configuration
 import pytest
+
 from support.require import IN_CI
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.require import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def shell_scripts() -> list[Path]:
         path
         for path in candidates
         if path.is_file()
-        and (path.suffix == ".sh" or path.read_bytes()[:64].startswith(b"#!") and is_shell(path))
+        and (path.suffix == ".sh" or (path.read_bytes()[:64].startswith(b"#!") and is_shell(path)))
     ]
 
 
