@@ -65,10 +65,9 @@ def _python_imports(node: ast.AST, module: str, *, late: bool, typing_only: bool
             target, name = (whole, "") if whole in modules() else (base, alias.name)
             found.append(Import(target, name, node.lineno, late, typing_only))
     elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        for child in node.body:
-            found += _python_imports(child, module, late=late, typing_only=True)
-        for other in node.orelse:
-            found += _python_imports(other, module, late=late, typing_only=typing_only)
+        for branch, typing_branch in ((node.body, True), (node.orelse, typing_only)):
+            for statement in branch:
+                found += _python_imports(statement, module, late=late, typing_only=typing_branch)
     else:
         inside = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
