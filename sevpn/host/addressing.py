@@ -1,0 +1,80 @@
+"""Addresses and policy rules: made by a step, taken back by a record.
+
+Layer 2, used in the short-lived child only.
+"""
+
+from __future__ import annotations
+
+from sevpn.host import codec
+from sevpn.host.context import Host, describe, ifindex_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sevpn.host.context import Record, Step
+
+
+def addresses(host: Host) -> list[codec.Address]:
+    """Return the host's IPv4 addresses."""
+    return [codec.decode_address(part) for part in host.netlink.ask(codec.encode_address_dump())]
+
+
+def make_address(host: Host, step: Step) -> None:
+    """Put an address on an interface; one that is there already is left and not ours."""
+    _, ifname, local, prefix_len, broadcast = step
+    address = codec.Address(ifindex_of(ifname), local, prefix_len, broadcast)
+    for present in addresses(host):
+        place = (present.ifindex, present.local, present.prefix_len)
+        if place == (address.ifindex, local, prefix_len):
+            return
+    record: Record = {
+        "kind": "address",
+        "step": list(step),
+        "ifname": ifname,
+        "ifindex": address.ifindex,
+        "address": local,
+        "prefix_len": prefix_len,
+        "broadcast": broadcast,
+    }
+    flags = codec.NLM_F_CREATE | codec.NLM_F_EXCL
+    message = codec.encode_address(codec.RTM_NEWADDR, flags, address)
+    host.perform(record, lambda: host.netlink.change(message))
+
+
+def undo_address(host: Host, record: Record) -> str | None:
+    """Remove the address if it is on the interface as we put it there."""
+    ours = codec.Address(
+        record["ifindex"], record["address"], record["prefix_len"], record["broadcast"]
+    )
+    changed: codec.Address | None = None
+    for present in addresses(host):
+        if (present.ifindex, present.local) != (ours.ifindex, ours.local):
+            continue
+        if (present.prefix_len, present.broadcast) == (ours.prefix_len, ours.broadcast):
+            host.netlink.change(codec.encode_address(codec.RTM_DELADDR, 0, ours))
+            return None
+        changed = present
+    if changed is not None:
+        now = f"{changed.local}/{changed.prefix_len}"
+        return f"{describe(record)} left: somebody changed it, it is now {now}"
+    return None
+
+
+def make_rule(host: Host, step: Step) -> None:
+    """Let packets from an address look into a table; the kernel chooses the priority."""
+    _, source, table = step
+    record: Record = {"kind": "rule", "step": list(step), "address": source, "table": table}
+    for part in host.netlink.ask(codec.encode_rule_dump()):
+        present = codec.decode_rule(part)
+        if (present.source, present.prefix_len, present.table) == (source, 32, table):
+            if present.protocol == codec.PROTOCOL_OURS:
+                host.adopt(record)  # a killed run's that no journal tells of
+            return
+    message = codec.encode_rule(codec.RTM_NEWRULE, codec.NLM_F_CREATE, codec.Rule(source, table))
+    host.perform(record, lambda: host.netlink.change(message))
+
+
+def undo_rule(host: Host, record: Record) -> str | None:
+    """Remove the rule with this source and table that carries our mark."""
+    rule = codec.Rule(record["address"], record["table"])
+    host.netlink.change(codec.encode_rule(codec.RTM_DELRULE, 0, rule))
+    return None

@@ -1,0 +1,127 @@
+"""Undoing what killed runs left behind.
+
+Layer 2, used in the short-lived child only: at each start, and by `sevpn cleanup`. Every
+journal in the state directory whose lock nobody holds belongs to a run that is dead. Its
+records are undone here if this is where they live: resolv.conf anywhere in the same mount
+namespace, network objects only on the same boot and in the same network namespace (their
+numbers mean something else everywhere else).
+"""
+
+from __future__ import annotations
+
+import os
+
+from sevpn.errors import HostError
+from sevpn.host import changes, journal, lock, resolv
+from sevpn.host.context import Host, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sevpn.host.context import Record
+
+_LOCK_SUFFIX = ".lock"
+
+
+def clean(state_dir: str, resolv_path: str = resolv.PATH) -> dict[str, list[str]]:
+    """Undo what dead runs left; returns lines for a person in three lists.
+
+    "undone": what was done; "left": what was not, and why; "running": which TAPs a living
+    sevpn has. Idempotent; needs no server. A missing directory means nothing to do.
+    """
+    report: dict[str, list[str]] = {"undone": [], "left": [], "running": []}
+    try:
+        names = sorted(os.listdir(state_dir))
+    except OSError:
+        names = []
+    for name in names:
+        if name.endswith(".journal"):
+            _clean_journal(f"{state_dir}/{name}", report)
+    _clean_resolv(state_dir, resolv_path, report)
+    for name in names:
+        if name.endswith(_LOCK_SUFFIX):
+            _remove_dead_lock(f"{state_dir}/{name}")
+    return report
+
+
+def _clean_journal(path: str, report: dict[str, list[str]]) -> None:
+    ifname = os.path.basename(path).partition("@")[0]
+    holder = lock.Lock(lock.tap_lock_path(path))
+    try:
+        holder.acquire(ifname)
+    except HostError as error:
+        report["running"].append(str(error))
+        return
+    host = Host(journal.Journal(path))
+    try:
+        for record in reversed(journal.read(path)):
+            _undo(host, record, report)
+    finally:
+        host.close()
+        holder.release()
+
+
+def _undo(host: Host, record: Record, report: dict[str, list[str]]) -> None:
+    try:
+        name = describe(record)
+        if record["kind"] != "resolv" and not host.journal.is_here(record):
+            if record["boot"] == journal.boot_id() and _namespace_exists(record["netns"]):
+                report["left"].append(
+                    f"{name} left: it is in another network namespace, run cleanup there"
+                )
+            else:
+                host.journal.end(record)  # it vanished with its namespace or at the reboot
+            return
+        message = changes.undo(host, record)
+    except (KeyError, TypeError, AttributeError, HostError) as error:
+        report["left"].append(f"a record of {host.journal.path} makes no sense: {error!r}")
+        return
+    if message is None:
+        report["undone"].append(f"undone: {name}")
+    else:
+        report["left"].append(message)
+
+
+def _namespace_exists(number: Any) -> bool:
+    """Tell whether a process or a mount still keeps a network namespace alive."""
+    wanted = f"net:[{number}]"
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                if os.readlink(f"/proc/{pid}/ns/net") == wanted:
+                    return True
+            except OSError:
+                continue  # ended meanwhile, or not ours to look at
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+            return any(f" {wanted} " in line for line in table)
+    except OSError:
+        return False
+
+
+def _clean_resolv(state_dir: str, path: str, report: dict[str, list[str]]) -> None:
+    """Look whether a power cut left our resolv.conf without a journal."""
+    if not resolv.is_marked(path):
+        return
+    holder = lock.Lock(lock.resolv_lock_path(state_dir, path))
+    try:
+        holder.acquire(path)
+    except HostError:
+        return  # its owner lives
+    try:
+        message = resolv.restore_without_journal(path)
+    finally:
+        holder.release()
+    if message is not None:
+        report["left" if "left as it is" in message else "undone"].append(message)
+
+
+def _remove_dead_lock(path: str) -> None:
+    """Remove the lock file of a killed run: taking it and giving it back does that."""
+    holder = lock.Lock(path)
+    try:
+        holder.acquire(path)
+    except HostError:
+        return
+    holder.release()

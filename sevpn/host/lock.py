@@ -1,0 +1,133 @@
+"""Locks that keep two running instances out of each other's way.
+
+Layer 2, lean: the long-lived process holds the locks, because a `flock` ends with the
+last process that has the file open, however that process ends. One lock per TAP name (and
+network namespace: the same name in two namespaces is two interfaces) and one per
+resolv.conf. The lock file holds the holder's pid, so the second one can say who it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import posix
+
+from sevpn.errors import HostError
+
+STATE_DIR = "/run/sevpn"
+_NAMESPACE = "/proc/self/ns/net"
+
+
+def namespace_id() -> int:
+    """Return the number of our network namespace, 0 when /proc does not tell."""
+    try:
+        return posix.stat(_NAMESPACE).st_ino
+    except OSError:
+        return 0
+
+
+def journal_path(state_dir: str, ifname: str) -> str:
+    """Return the path of the journal of TAP `ifname` in this network namespace."""
+    return f"{state_dir}/{ifname}@{namespace_id()}.journal"
+
+
+def tap_lock_path(journal: str) -> str:
+    """Return the path of the lock that belongs to a journal."""
+    return journal.removesuffix(".journal") + ".lock"
+
+
+def resolv_lock_path(state_dir: str, path: str = "/etc/resolv.conf") -> str:
+    """Return the path of the lock for the resolv.conf that this mount namespace sees.
+
+    A bind mount is written in place, so its own inode names it. Otherwise the file is
+    replaced by renaming: then the directory's inode and the name do.
+    """
+    slash = path.rindex("/")
+    directory, name = path[:slash] or "/", path[slash + 1 :]
+    try:
+        status = posix.stat(path if is_mount_point(path) else directory)
+    except OSError:
+        return f"{state_dir}/{name}.lock"
+    return f"{state_dir}/{name}@{status.st_dev:x}-{status.st_ino:x}.lock"
+
+
+def is_mount_point(path: str) -> bool:
+    """Tell whether something is mounted exactly on `path` (proc_pid_mountinfo(5))."""
+    wanted = path.replace("\\", "\\134").replace(" ", "\\040").encode()
+    try:
+        with open("/proc/self/mountinfo", "rb") as table:
+            return any(line.split(b" ", 5)[4] == wanted for line in table)
+    except (OSError, IndexError):
+        return False
+
+
+class Lock:
+    """An exclusive lock on a file of the state directory, held until `release`."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+
+    def acquire(self, what: str) -> str | None:
+        """Take the lock; returns None, or a warning when no lock file can be written.
+
+        `what` is named in the error. Without a writable state directory there is nothing
+        to lock with, and running alone is the normal case, so that is only a warning.
+        Raises HostError naming the holder when somebody else has it.
+        """
+        while True:
+            try:
+                _make_directory(self.path)
+                flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+                fd = posix.open(self.path, flags, 0o600)
+            except OSError as error:
+                return f"no lock for {what}: {self.path}: {error.strerror}"
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pid = posix.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
+                posix.close(fd)
+                raise HostError(
+                    f"{what} is in use by another sevpn (process {pid})",
+                    "end that one first, or choose another name with -tap",
+                ) from None
+            # The one before us may have removed the file between our open and our lock.
+            if _is_same_file(fd, self.path):
+                break
+            posix.close(fd)
+        posix.ftruncate(fd, 0)
+        posix.pwrite(fd, f"{posix.getpid()}\n".encode(), 0)
+        self._fd = fd
+        return None
+
+    def release(self) -> None:
+        """Give the lock back and remove its file; harmless when it is not held."""
+        if self._fd < 0:
+            return
+        try:
+            posix.unlink(self.path)
+        except OSError:
+            pass  # a read-only or vanished state directory: closing is what matters
+        posix.close(self._fd)
+        self._fd = -1
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._fd >= 0
+
+
+def _is_same_file(fd: int, path: str) -> bool:
+    try:
+        ours, there = posix.fstat(fd), posix.stat(path)
+    except OSError:
+        return False
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _make_directory(path: str) -> None:
+    try:
+        posix.mkdir(path[: path.rindex("/")] or "/", 0o700)
+    except FileExistsError:
+        pass

@@ -1,0 +1,140 @@
+"""The doors into this package: what the short-lived child is asked to do.
+
+Layer 2. The long-lived process forks a child that calls one of these functions with
+arguments that `marshal` can carry and sends back the result, likewise. Nothing here
+raises SevpnError: what a person must know is in the result.
+
+A `journal_path` comes from `lock.journal_path`, or is "" for memory only. The caller holds
+the locks (`sevpn.host.lock`).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from sevpn.errors import HostError
+from sevpn.host import changes, plan, routes
+from sevpn.host import cleanup as cleaning
+from sevpn.host.context import Host
+from sevpn.host.journal import Journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sevpn.host.context import Record, Step
+
+_NEEDS_RIGHTS = "run as root, or with the capability CAP_NET_ADMIN (docker: --cap-add NET_ADMIN)"
+_HINTS = {
+    errno.EPERM: _NEEDS_RIGHTS,
+    errno.EACCES: _NEEDS_RIGHTS,
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "free some space",
+}
+
+
+def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
+    """Make the steps in order.
+
+    Returns {"undo": records of what stands now, oldest first, "warnings": [line],
+    "error": None | {"message", "hint", "errno", "step"}}. After the error of a step that is
+    not optional, everything this call had made is undone already and "undo" has only what
+    could not be.
+    """
+    host = Host(Journal(journal_path))
+    error = None
+    try:
+        for step in steps:
+            failure = _make(host, plan.bare(step))
+            if failure is None:
+                continue
+            if step[0] == "optional":
+                host.warnings.append(failure["message"])
+                continue
+            error = failure
+            standing: list[Record] = []
+            for record in reversed(host.records):
+                message = changes.undo(host, record)
+                if message is not None:
+                    host.warnings.append(message)
+                    standing.insert(0, record)
+            host.records = standing
+            break
+    finally:
+        host.close()
+    return {
+        "undo": host.records,
+        "warnings": host.warnings + host.journal.warnings,
+        "error": error,
+    }
+
+
+def _make(host: Host, step: Step) -> dict[str, Any] | None:
+    try:
+        changes.make(host, step)
+    except HostError as error:
+        message, hint, number = str(error), error.hint, error.errno
+    except OSError as error:
+        number = error.errno or 0
+        message, hint = f"{_name(step)}: {error.strerror or error}", _HINTS.get(number, "")
+    else:
+        return None
+    return {"message": message, "hint": hint, "errno": number, "step": step}
+
+
+def _name(step: Step) -> str:
+    kind = step[0]
+    if kind == "link":
+        return f"cannot set up the interface {step[1]}"
+    if kind == "address":
+        return f"cannot set the address {step[2]}/{step[3]} on {step[1]}"
+    if kind == "route":
+        via = f" via {step[3]}" if step[3] else ""
+        return f"cannot add the route {step[1]}/{step[2]}{via} on {step[4]}"
+    if kind == "rule":
+        return f"cannot add the rule from {step[1]} table {step[2]}"
+    if kind == "server_route":
+        return f"cannot add the route to the server {step[1]}"
+    if kind == "resolv":
+        return "cannot write /etc/resolv.conf"
+    return f"cannot set {step[1]}"
+
+
+def undo(journal_path: str, records: list[Record]) -> list[str]:
+    """Take changes back, the last one first; returns what was left and why."""
+    host = Host(Journal(journal_path))
+    try:
+        messages = [changes.undo(host, record) for record in reversed(records)]
+    finally:
+        host.close()
+    return [message for message in messages if message is not None] + host.journal.warnings
+
+
+def server_route(
+    journal_path: str, address: str, not_by_ifname: str | None = None
+) -> dict[str, Any]:
+    """Pin one server address; the result is like that of `apply`."""
+    return apply(journal_path, [("server_route", address, not_by_ifname)])
+
+
+def own_networks(not_of_ifname: str | None) -> list[tuple[str, int]]:
+    """Return the IPv4 networks this host is directly connected to, the TAP's left out."""
+    host = Host(Journal(""))
+    try:
+        return routes.own_networks(host, not_of_ifname)
+    finally:
+        host.close()
+
+
+def cleanup(state_dir: str) -> list[str]:
+    """Undo what killed runs left behind; returns a line for each thing undone or left.
+
+    Call it before taking the locks of this run: what is locked counts as alive.
+    """
+    report = cleanup_report(state_dir)
+    return report["undone"] + report["left"]
+
+
+def cleanup_report(state_dir: str) -> dict[str, list[str]]:
+    """Do the same; returns {"undone": lines, "left": lines, "running": lines}."""
+    return cleaning.clean(state_dir)
