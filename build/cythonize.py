@@ -21,6 +21,7 @@ import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,8 @@ import extensions
 from extensions import EXTENSIONS, Extension
 
 ROOT = Path(__file__).resolve().parent.parent
+# Asked before there are threads: sysconfig fills its cache unguarded in Python 3.11.
+PYTHON_INCLUDES = [f"-I{sysconfig.get_path(kind)}" for kind in ("include", "platinclude")]
 SHOWN_LINES = 60  # of a failed command: the first error explains the hundreds that follow
 
 
@@ -50,7 +53,7 @@ class Job(NamedTuple):
 
 def file_name(extension: Extension) -> str:
     """Return the file name of the shared object for the running Python."""
-    return extension.name + str(sysconfig.get_config_var("EXT_SUFFIX"))
+    return extension.name + EXTENSION_SUFFIXES[0]
 
 
 def run(command: list[str], cwd: Path) -> None:
@@ -110,8 +113,7 @@ def compile_one(job: Job, extension: Extension) -> bool:
         html.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(tree / extensions.PACKAGE / html.name, html)
 
-    includes = [f"-I{sysconfig.get_path(kind)}" for kind in ("include", "platinclude")]
-    includes += [f"-I{extensions.PACKAGE}"]
+    includes = [*PYTHON_INCLUDES, f"-I{extensions.PACKAGE}"]
     new = job.scratch / f"{target.name}.new"
     command = [*compiler(), "-shared", "-fPIC", *flags, *includes, f"-ffile-prefix-map={tree}=."]
     command += shlex.split(os.environ.get("CFLAGS", ""))
@@ -127,7 +129,7 @@ def compile_one(job: Job, extension: Extension) -> bool:
     return True
 
 
-def compile_all(job: Job, *, skip_missing: bool = False) -> list[Path]:
+def compile_all(job: Job) -> list[Path]:
     """Compile every module that needs it, two at a time; return the shared objects.
 
     A module that fails does not keep the others from being built.
@@ -136,26 +138,23 @@ def compile_all(job: Job, *, skip_missing: bool = False) -> list[Path]:
     job = job._replace(into=job.into.resolve(), scratch=job.scratch.resolve())
     job.scratch.mkdir(parents=True, exist_ok=True)
     extensions.make_tree(job.root, job.scratch / "tree")
-    present = []
+    wanted = []
     for extension in EXTENSIONS:
         if job.only and extension.name not in job.only:
             continue
-        if (job.root / extension.source).is_file():
-            present.append(extension)
-        elif skip_missing:
-            print(f"note: {extension.source} does not exist yet: skipped", flush=True)
-        else:
+        if not (job.root / extension.source).is_file():
             raise CompileError(f"{extension.source} is listed in build/extensions.py but missing")
+        wanted.append(extension)
     failures = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for waiting in [pool.submit(partial(compile_one, job, one)) for one in present]:
+        for waiting in [pool.submit(partial(compile_one, job, one)) for one in wanted]:
             try:
                 waiting.result()
             except CompileError as error:
                 failures.append(str(error))
     if failures:
         raise CompileError("\n".join(failures))
-    return [job.into / file_name(extension) for extension in present]
+    return [job.into / file_name(extension) for extension in wanted]
 
 
 def main() -> int:
@@ -165,7 +164,6 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--annotate", action="store_true")
-    parser.add_argument("--skip-missing", action="store_true")
     parser.add_argument("only", nargs="*", choices=[*(one.name for one in EXTENSIONS), []])
     options = parser.parse_args()
     job = Job(
@@ -176,7 +174,7 @@ def main() -> int:
         only=tuple(options.only),
     )
     try:
-        compile_all(job, skip_missing=options.skip_missing)
+        compile_all(job)
     except CompileError as error:
         print(error, file=sys.stderr)
         return 1
