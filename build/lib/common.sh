@@ -1,4 +1,6 @@
-# Shared by the commands in build/: sourced, never run. Needs bash and `root` (the checkout).
+# shellcheck shell=bash
+# Shared by the commands in build/: sourced, never run. Needs `root` (the checkout).
+: "${root:?}"
 
 say() { printf '== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages by purpose, for need_packages: sourced, never run.
 # shellcheck disable=SC2034  # used by those who source this
 
