@@ -15,6 +15,7 @@ then an ordinary end undoes everything, and a killed run does not.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def boot_id() -> str:
     """Return what tells this boot from others, "" when the kernel does not say."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as source:
             return source.read(13).strip()
     except OSError:
         return ""
@@ -105,16 +106,16 @@ class Journal:
 
     def _append(self, entry: Record) -> None:
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        fault.point("journal")
+        if not self.path:
+            return
         try:
-            if not self.path:
-                return
+            fault.point("journal")
             if self._fd < 0:
                 self._fd = _open_for_append(self.path)
             written = os.write(self._fd, line)
             if written != len(line):
                 os.write(self._fd, b"\n")  # what comes next must not stick to the torn line
-                raise OSError(28, "no space left")
+                raise OSError(errno.ENOSPC, "no space left")
         except OSError as error:
             self.warnings.append(
                 f"the journal {self.path} cannot be written ({error.strerror}): "

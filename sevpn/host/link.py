@@ -74,13 +74,13 @@ def _sysctl_path(path: str) -> str:
 
 
 def _read_sysctl(path: str) -> str:
-    with open(_sysctl_path(path), encoding="ascii") as source:
+    with open(_sysctl_path(path), encoding="utf-8") as source:
         return source.read().strip()
 
 
 def _write_sysctl(path: str, value: str) -> None:
     fault.point("sysctl")
-    with open(_sysctl_path(path), "w", encoding="ascii") as target:
+    with open(_sysctl_path(path), "w", encoding="utf-8") as target:
         target.write(value + "\n")
 
 

@@ -86,7 +86,7 @@ class Lock:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                pid = posix.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
+                pid = posix.read(fd, 32).decode("utf-8", "replace").strip() or "unknown"
                 posix.close(fd)
                 raise HostError(
                     f"{what} is in use by another sevpn (process {pid})",

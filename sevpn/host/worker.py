@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 
 from sevpn.errors import HostError
-from sevpn.host import changes, plan, routes
+from sevpn.host import changes, journal, plan, routes
 from sevpn.host import cleanup as cleaning
 from sevpn.host.context import Host
 from sevpn.host.journal import Journal
@@ -108,6 +108,18 @@ def undo(journal_path: str, records: list[Record]) -> list[str]:
     finally:
         host.close()
     return [message for message in messages if message is not None] + host.journal.warnings
+
+
+def undo_everything(journal_path: str, records: list[Record]) -> list[str]:
+    """Take back `records` and whatever else stands in the journal; the result is as of `undo`.
+
+    For the end of a run: a child that was killed in the middle of `apply` told the parent
+    nothing of what it had made, but its journal does.
+    """
+    known = {record["id"]: record for record in journal.read(journal_path)}
+    known.update((record["id"], record) for record in records)
+    # Ids grow with time (hexadecimal numbers of one length for some centuries).
+    return undo(journal_path, [known[number] for number in sorted(known)])
 
 
 def server_route(
