@@ -62,7 +62,8 @@ _install() {
 
     "${APT[@]}" update
     for name; do
-        if apt-cache policy "$name" | grep -q '^ *Candidate: [^(]'; then
+        # Whole outputs, no early-ending grep: with pipefail that would look like a failure.
+        if [[ $(LC_ALL=C apt-cache policy "$name") =~ Candidate:\ [^\(] ]]; then
             here+=("$name")
         else
             older+=("$name")
@@ -88,16 +89,16 @@ _install() {
 _download_older() {
     local directory=$1 mirror options
     shift
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/$') ||
-        mirror=http://deb.debian.org/debian/
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/$/ {uri = $0} END {print uri}')
     mkdir -p "$directory/lists/partial" "$directory/cache/archives/partial"
     chmod -R 755 "$directory"
     printf 'deb [signed-by=%s] %s %s main\n' \
-        /usr/share/keyrings/debian-archive-keyring.gpg "$mirror" "$OLDER_SUITE" \
+        /usr/share/keyrings/debian-archive-keyring.gpg "${mirror:-http://deb.debian.org/debian/}" "$OLDER_SUITE" \
         >"$directory/sources.list"
     options=(
         -o "Dir::Etc::SourceList=$directory/sources.list" -o Dir::Etc::SourceParts=/dev/null
         -o "Dir::State::Lists=$directory/lists" -o "Dir::Cache=$directory/cache"
+        -o APT::Sandbox::User=root
     )
     "${APT[@]}" "${options[@]}" update
     (cd "$directory" && "${APT[@]}" "${options[@]}" download "$@")
