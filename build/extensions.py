@@ -58,6 +58,7 @@ EXTENSIONS = (
     Extension("_pack", hot=False),
     Extension("_block"),
     Extension("_offload"),
+    Extension("_process", hot=False),
     Extension("_tls", libraries=("ssl", "crypto")),
     Extension("_bridge", libraries=("ssl", "crypto")),
 )

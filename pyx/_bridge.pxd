@@ -4,14 +4,16 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sevpn._block cimport BlockParser, FrameRef
+from sevpn._offload cimport Merger
 from sevpn._tls cimport Stream
 
 
 cdef struct BridgeCounters:
     uint64_t frames_up          # TAP -> server, as cut into frames
     uint64_t bytes_up
-    uint64_t frames_down        # server -> TAP, as they came
+    uint64_t frames_down        # server -> TAP, of the streams before this one
     uint64_t bytes_down
+    uint64_t drops_invalid      # blocks no frame can be, of the streams before this one
     uint64_t tap_reads          # read() calls that brought something
     uint64_t tap_writes
     uint64_t drops_up           # frames read that could not be sent
@@ -46,15 +48,22 @@ cdef class Bridge:
     cdef size_t plain_end
     cdef uint8_t* captured
     cdef FrameRef* refs
+    cdef Merger* merger
+    cdef size_t in_size         # of the read in tap_in
+    cdef uint32_t in_segment    # its first segment not sent yet; 0 = none is open
 
     cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1
     cdef int _loop(self, int64_t deadline_ms) noexcept nogil
     cdef void _pull(self) noexcept nogil
     cdef int _deliver(self) noexcept nogil
     cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil
-    cdef void _write_frames(self, uint8_t* base, uint32_t count) noexcept nogil
-    cdef void _count_write(self, ssize_t put, uint32_t frames, size_t size) noexcept nogil
+    cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil
+    cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil
     cdef void _push(self) noexcept nogil
     cdef int _flush(self) noexcept nogil
     cdef size_t _fill(self) noexcept nogil
+    cdef Py_ssize_t _take_plain(self, size_t at, uint32_t* frames) noexcept nogil
+    cdef Py_ssize_t _take_super(
+        self, size_t at, uint32_t max_frames, uint32_t* frames
+    ) noexcept nogil
     cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil

@@ -16,6 +16,7 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
+from posix.uio cimport iovec
 
 from sevpn._block cimport (
     BLOCK_FRAME_MAX_BYTES,
@@ -25,6 +26,16 @@ from sevpn._block cimport (
     BlockParser,
     FrameRef,
     block_parse,
+)
+from sevpn._offload cimport (
+    MERGE_MAX_FRAMES,
+    MERGE_TCP,
+    MERGE_UDP,
+    OFFLOAD_READ_BYTES,
+    SPLIT_MALFORMED,
+    Merger,
+    offload_merge,
+    offload_split,
 )
 from sevpn._tls cimport TLS_EOF, Stream
 from sevpn.wire cimport load_u16, load_u32, store_u32
@@ -37,9 +48,6 @@ cdef extern from "unistd.h" nogil:
     int c_close "close"(int)
 
 cdef extern from "sys/uio.h" nogil:
-    cdef struct iovec:
-        void* iov_base
-        size_t iov_len
     ssize_t writev(int, const iovec*, int)
 
 cdef extern from "sys/epoll.h" nogil:
@@ -92,8 +100,6 @@ cdef enum:
     WHO_TAP = 1
     WHO_TLS = 2
     WHO_WAKE = 3
-    VNET_BYTES = 10
-    TAP_IN_BYTES = 66560        # virtio and Ethernet headers and the largest super-frame
     # Two super-frames of 64 KB as blocks: what one send() carries. It must fit the room
     # of an empty Wire.out (13 records), so that the arena is always handed over whole.
     ARENA_BYTES = 147456
@@ -129,14 +135,15 @@ cdef class Bridge:
         self.epoll_fd = -1
         self.vnet = vnet
         self.batch = batch
-        self.merge_flags = 1 if udp else 0
+        self.merge_flags = (MERGE_TCP | (MERGE_UDP if udp else 0)) if vnet and batch else 0
         self.capture_mask = C_DHCP
-        self.tap_in = <uint8_t*>malloc(TAP_IN_BYTES)
+        self.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
         self.arena = <uint8_t*>malloc(ARENA_BYTES)
         self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
         self.captured = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
         self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
-        if (self.tap_in == NULL or self.arena == NULL or self.plain == NULL
+        self.merger = <Merger*>calloc(1, sizeof(Merger))
+        if (self.merger == NULL or self.tap_in == NULL or self.arena == NULL or self.plain == NULL
                 or self.captured == NULL or self.refs == NULL):
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
@@ -153,6 +160,7 @@ cdef class Bridge:
         free(self.plain)
         free(self.captured)
         free(self.refs)
+        free(self.merger)
 
     # --- Python face ---
 
@@ -180,6 +188,7 @@ cdef class Bridge:
         self.stream = stream
         self.tls_ready = self.tap_ready = True
         self.blocked = False
+        self.in_segment = 0
         self.reason = 0
         self.last_received_ms = self.last_sent_ms = _now_ms()
         self._watch(
@@ -192,6 +201,12 @@ cdef class Bridge:
         if self.stream is not None:
             epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, self.stream.wire.fd, &event)
             self.stream = None
+            self.counters.frames_down += self.parser.frames
+            self.counters.bytes_down += self.parser.frame_bytes
+            self.counters.drops_invalid += (
+                self.parser.dropped_oversize + self.parser.dropped_short
+            )
+            memset(&self.parser, 0, sizeof(BlockParser))
 
     def run(self, int wake_fd, int timeout_ms) -> int:
         """Move frames until somebody else has work; return why (0 = the time is over).
@@ -268,15 +283,18 @@ cdef class Bridge:
         return {
             "frames_up": self.counters.frames_up,
             "bytes_up": self.counters.bytes_up,
-            "frames_down": self.counters.frames_down,
-            "bytes_down": self.counters.bytes_down,
+            "frames_down": self.parser.frames + self.counters.frames_down,
+            "bytes_down": self.parser.frame_bytes + self.counters.bytes_down,
             "tap_reads": self.counters.tap_reads,
             "tap_writes": self.counters.tap_writes,
             "drops_up": self.counters.drops_up,
             "drops_down": self.counters.drops_down,
             "drops_capture": self.counters.drops_capture,
-            "drops_oversize": self.parser.dropped_oversize,
-            "drops_short": self.parser.dropped_short,
+            "drops_invalid": (
+                self.parser.dropped_oversize + self.parser.dropped_short + self.counters.drops_invalid
+            ),
+            "merged_frames": self.merger.merged_frames,
+            "bad_checksums": self.merger.bad_checksums,
             "blocked": self.counters.blocked,
             "waits": self.counters.waits,
         }
@@ -294,7 +312,7 @@ cdef class Bridge:
                 reason = self.reason
                 self.reason = 0
                 return reason
-            if self.tls_ready or (self.tap_ready and not self.blocked):
+            if self.tls_ready or ((self.tap_ready or self.in_segment) and not self.blocked):
                 wait_ms = 0
             else:
                 wait_ms = -1
@@ -369,11 +387,10 @@ cdef class Bridge:
             )
             if used < 0:
                 return -1
-            if count:
-                for i in range(<uint32_t>count):
-                    self._capture(self.plain + self.plain_start + self.refs[i].offset,
-                                  self.refs[i].size)
-                self._write_frames(self.plain + self.plain_start, <uint32_t>count)
+            for i in range(<uint32_t>count):
+                self._capture(self.plain + self.plain_start + self.refs[i].offset,
+                              self.refs[i].size)
+            self._write_frames(self.plain + self.plain_start, <uint32_t>count)
             self.plain_start += <size_t>used
             if count < REF_COUNT:
                 break
@@ -385,31 +402,31 @@ cdef class Bridge:
             self.plain_start = 0
         return 0
 
-    cdef void _write_frames(self, uint8_t* base, uint32_t count) noexcept nogil:
-        """Write frames one by one, unmerged."""
-        cdef uint8_t header[VNET_BYTES]
-        cdef iovec parts[2]
+    cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil:
+        """Write the frames of `refs`, merged as far as that is allowed."""
+        cdef uint32_t done = 0
         cdef uint32_t i
-        cdef ssize_t put
-        memset(header, 0, VNET_BYTES)
-        parts[0].iov_base = header
-        parts[0].iov_len = VNET_BYTES
-        for i in range(count):
-            parts[1].iov_base = base + self.refs[i].offset
-            parts[1].iov_len = self.refs[i].size
-            if self.vnet:
-                put = writev(self.tap_fd, parts, 2)
-            else:
-                put = c_write(self.tap_fd, parts[1].iov_base, parts[1].iov_len)
-            self._count_write(put, 1, self.refs[i].size)
+        cdef const uint8_t* frame
+        if not self.vnet:
+            for i in range(count):
+                frame = base + self.refs[i].offset
+                self._count_write(c_write(self.tap_fd, frame, self.refs[i].size), 1)
+            return
+        while done < count:
+            done += offload_merge(
+                self.merger, base, self.refs + done, count - done, <int>self.merge_flags
+            )
+            for i in range(self.merger.item_count):
+                self._count_write(
+                    writev(self.tap_fd, &self.merger.iov[self.merger.items[i].iov_first],
+                           <int>self.merger.items[i].iov_count),
+                    self.merger.items[i].frames,
+                )
 
-    cdef void _count_write(self, ssize_t put, uint32_t frames, size_t size) noexcept nogil:
+    cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil:
         self.counters.tap_writes += 1
         if put < 0:
             self.counters.drops_down += frames
-        else:
-            self.counters.frames_down += frames
-            self.counters.bytes_down += size
 
     cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil:
         """Copy a frame for the session when it is one that was asked for."""
@@ -447,7 +464,7 @@ cdef class Bridge:
         if self._flush() != 0:
             return
         for rounds in range(PUSH_ROUNDS):
-            if not self.tap_ready:
+            if not self.tap_ready and self.in_segment == 0:
                 return
             size = self._fill()
             if size == 0:
@@ -478,37 +495,81 @@ cdef class Bridge:
         cdef size_t at = 0          # where the next block goes
         cdef size_t group_at = 0    # the open group's count word
         cdef uint32_t group = 0     # its frames so far
-        cdef ssize_t got
+        cdef bint is_open = False
+        cdef uint32_t frames
+        cdef Py_ssize_t got
         while at + 4 + FRAME_ROOM_BYTES <= ARENA_BYTES:
-            if group == GROUP_MAX_FRAMES:
-                store_u32(self.arena + group_at, group)
-                group = 0
-            if group == 0:
+            if not is_open:
+                is_open = True
                 group_at = at
                 at += 4
-            got = c_read(self.tap_fd, self.arena + at + 4, BLOCK_FRAME_MAX_BYTES + 1)
-            if got <= 0:
-                if errno != EINTR:
-                    self.tap_ready = False
-                if group == 0:
-                    at = group_at
+            if self.vnet:
+                got = self._take_super(at, GROUP_MAX_FRAMES - group, &frames)
+            else:
+                got = self._take_plain(at, &frames)
+            if got < 0:
                 break
-            self.counters.tap_reads += 1
-            if got > BLOCK_FRAME_MAX_BYTES:
-                self.counters.drops_up += 1
-                if group == 0:
-                    at = group_at
-                continue
-            store_u32(self.arena + at, <uint32_t>got)
-            at += 4 + <size_t>got
-            group += 1
-            self.counters.frames_up += 1
-            self.counters.bytes_up += <uint64_t>got
-            if not self.batch:
-                break
+            at += <size_t>got
+            group += frames
+            self.counters.frames_up += frames
+            self.counters.bytes_up += <uint64_t>got - 4 * frames
+            if group == GROUP_MAX_FRAMES or (group and not self.batch):
+                store_u32(self.arena + group_at, group)
+                group = 0
+                is_open = False
+                if not self.batch:
+                    break
         if group:
             store_u32(self.arena + group_at, group)
+        elif is_open:
+            at = group_at  # a count word for which no frame came
         return at
+
+    cdef Py_ssize_t _take_plain(self, size_t at, uint32_t* frames) noexcept nogil:
+        """Read one frame in place, behind its size word; -1 = the TAP has none."""
+        cdef ssize_t got = c_read(self.tap_fd, self.arena + at + 4, BLOCK_FRAME_MAX_BYTES + 1)
+        frames[0] = 0
+        if got <= 0:
+            if got < 0 and errno == EINTR:
+                return 0
+            self.tap_ready = False
+            return -1
+        self.counters.tap_reads += 1
+        if got > BLOCK_FRAME_MAX_BYTES:
+            self.counters.drops_up += 1
+            return 0
+        store_u32(self.arena + at, <uint32_t>got)
+        frames[0] = 1
+        return 4 + got
+
+    cdef Py_ssize_t _take_super(
+        self, size_t at, uint32_t max_frames, uint32_t* frames
+    ) noexcept nogil:
+        """Cut (the rest of) a super-frame into the arena; -1 = the TAP has none.
+
+        What finds no room in this arena or group goes into the next one.
+        """
+        cdef Py_ssize_t put
+        frames[0] = 0
+        if self.in_segment == 0:
+            put = c_read(self.tap_fd, self.tap_in, OFFLOAD_READ_BYTES)
+            if put <= 0:
+                if put < 0 and errno == EINTR:
+                    return 0
+                self.tap_ready = False
+                return -1
+            self.counters.tap_reads += 1
+            self.in_size = <size_t>put
+        put = offload_split(
+            self.tap_in, self.in_size, self.arena + at, ARENA_BYTES - at, max_frames,
+            &self.in_segment, frames,
+        )
+        if put >= 0:
+            return put
+        self.in_segment = 0
+        if put == SPLIT_MALFORMED:
+            self.counters.drops_up += 1
+        return 0
 
     cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil:
         """Queue a small item behind what waits and try to send it."""

@@ -18,8 +18,7 @@ timestamps = False
 
 def clean(text: str, limit: int = 2000) -> str:
     """Return `text` on one line without control characters, at most `limit` long."""
-    kept = "".join(c if c.isprintable() else " " for c in text[:limit])
-    return kept
+    return "".join(c if c.isprintable() else " " for c in text[:limit])
 
 
 def _write(line: str) -> None:

@@ -6,11 +6,11 @@ loop, can be cancelled, and keeps none of the memory. A forked child is used ins
 new program because a static executable in an empty root has nothing else to start.
 """
 
+import _signal
 import marshal
 import posix
 import sys
 
-import _signal
 from sevpn import log
 from sevpn.errors import HostError, SevpnError
 from sevpn.io.loop import Cancelled, Loop, now_s
@@ -42,7 +42,7 @@ def _child(write_fd: int, target: str, args: tuple[object, ...]) -> "NoReturn":
             answer: tuple[object, ...] = ("ok", function(*args))
         except SevpnError as error:
             answer = ("error", str(error), error.hint, getattr(error, "errno", 0))
-        data = marshal.dumps(answer)
+        data = marshal.dumps(answer)  # type: ignore[arg-type]  # what `target` promises
         view = memoryview(data)
         while view:
             view = view[posix.write(write_fd, view) :]

@@ -4,11 +4,11 @@ Layer 2. Addresses are raced: the next one starts 250 ms after the one before it
 as that has failed, and the first that answers wins (RFC 8305, simplified).
 """
 
+import _socket
 import errno
 import posix
 import select
 
-import _socket
 from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
 from sevpn.errors import CertificateError, TransportError
@@ -176,9 +176,8 @@ def _judge(stream: Stream, name: str, found_store: str) -> None:
     reason = stream.verify_error()
     if not reason:
         return
-    shown = (
-        f"{clean(stream.peer_subject(), 200)}, SHA-256 {fingerprint_text(stream.peer_fingerprint())}"
-    )
+    fingerprint = fingerprint_text(stream.peer_fingerprint())
+    shown = f"{clean(stream.peer_subject(), 200)}, SHA-256 {fingerprint}"
     if not found_store:
         raise CertificateError(
             f"cannot verify the certificate of {name}: no CA certificates were found on this host",

@@ -4,6 +4,7 @@ Layer 2. The system's own resolver is used, so /etc/hosts and the rest work as e
 """
 
 import _socket
+
 from sevpn.errors import HostError, TransportError
 from sevpn.io import child
 from sevpn.io.loop import Loop

@@ -1,0 +1,94 @@
+"""The command: arguments in, exit code out.
+
+Layer 5, the only place that prints anything but log lines. Signals become a cancelled
+task here, so that everything below ends by its own `finally`.
+"""
+
+import _signal
+import sys
+
+from sevpn import __version__, log
+from sevpn.config import Config, HelpRequested, parse_args
+from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError, UsageError
+from sevpn.flags.validate import parse_mac, validate
+
+_END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _set_log(config: Config) -> None:
+    log.level = log.QUIET if config.quiet else log.VERBOSE if config.v else log.NORMAL
+    log.timestamps = config.timestamps
+
+
+def run_client(config: Config) -> int:
+    """Run the client until a signal ends it (0) or an error does (raised)."""
+    from sevpn.io.loop import Loop, Wakeup
+    from sevpn.io.process import hide_secret
+    from sevpn.supervisor import Supervisor
+
+    hide_secret(config.password)
+    loop = Loop()
+    received: list[int] = []
+
+    def note_signal(number: int, _frame: object) -> None:
+        received.append(number)
+
+    def end() -> None:
+        if received and task is not None:
+            log.info("ending on a signal")
+            loop.cancel(task)
+
+    task = None
+    wakeup = Wakeup(loop, end)
+    _signal.set_wakeup_fd(wakeup.write_fd)
+    for number in _END_SIGNALS:
+        _signal.signal(number, note_signal)
+    supervisor = Supervisor(loop, config, parse_mac(config.mac) if config.mac else None)
+    task = loop.spawn("supervisor", supervisor.run())
+    loop.run(task)
+    return EXIT_OK
+
+
+def _dispatch(arguments: list[str]) -> int:
+    config = parse_args(arguments)
+    if config.version:
+        _print(f"sevpn {__version__}")
+        return EXIT_OK
+    if config.print_config:
+        from sevpn.config import to_json
+
+        _print(to_json(config))
+        return EXIT_OK
+    validate(config)
+    _set_log(config)
+    return run_client(config)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code (README, "Exit codes")."""
+    try:
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except HelpRequested as help_requested:
+        sys.stderr.write(str(help_requested))
+        return EXIT_OK
+    except UsageError as error:
+        log.error(str(error), error.hint)
+        return error.exit_code
+    except SevpnError as error:
+        log.error(str(error), error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except Exception as error:
+        if log.level >= log.VERBOSE:
+            raise
+        log.error(
+            f"this is a bug in sevpn: {type(error).__name__}: {error}",
+            "run it again with -v and report what it prints",
+        )
+        return EXIT_INTERNAL

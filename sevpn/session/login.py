@@ -1,0 +1,189 @@
+"""Dial and log in: from a host name to a stream in tunnel mode.
+
+Layer 3. Drives the pure `proto.handshake` machine over a connection, follows redirects to
+cluster members, and resumes a session whose connection was lost.
+"""
+
+import posix
+import time
+
+from sevpn import log
+from sevpn.constants import (
+    NEGOTIATION_TIMEOUT_S,
+    PLAIN_LOGIN_TIMEOUT_S,
+    REDIRECT_MAX_HOPS,
+)
+from sevpn.errors import HandshakeError, TransportError
+from sevpn.io.connect import Connection, Dialer, show
+from sevpn.io.files import os_title
+from sevpn.io.loop import Loop, now_s
+from sevpn.io.resolve import Address, parse_literal
+from sevpn.proto.handshake import AdditionalConnect, Handshake
+from sevpn.proto.login import Login
+from sevpn.proto.welcome import Redirect, Welcome
+from sevpn.session.identity import unique_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sevpn.config import Config
+
+
+class Established:
+    """A session the server has let in: its connection and what it said."""
+
+    __slots__ = ("certificate", "connection", "product", "rest", "welcome")
+
+    def __init__(
+        self,
+        connection: Connection,
+        welcome: Welcome,
+        rest: bytes,
+        certificate: bytes,
+        product: str,
+    ) -> None:
+        self.connection = connection
+        self.welcome = welcome
+        self.rest = rest  # tunnel bytes that came behind the welcome
+        self.certificate = certificate
+        self.product = product
+
+
+def _http_date() -> str:
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+
+
+async def _negotiate(
+    loop: Loop, connection: Connection, machine: Handshake, timeout_s: float
+) -> None:
+    """Turn the machine until it has a result. Raises ProtocolError, ServerError, …"""
+    stream = connection.stream
+    deadline_s = now_s() + timeout_s
+    where = show(connection.address, connection.port)
+    noops = 0
+    while True:
+        data = machine.bytes_to_send()
+        if data:
+            stream.write(data)
+            while not stream.flush():
+                if not await loop.writable(stream.fileno(), deadline_s):
+                    raise TransportError(f"{where} takes no more data", "try again later")
+        if machine.result is not None:
+            return
+        got = stream.read()
+        if got is None:
+            if not await loop.readable(stream.fileno(), deadline_s):
+                raise TransportError(
+                    f"no answer from {where} ({machine.state})",
+                    "is this a SoftEther server? is it overloaded?",
+                )
+        elif got == b"":
+            raise TransportError(
+                f"{where} closed the connection ({machine.state})",
+                "is this a SoftEther server? it also does this after many quick reconnects",
+            )
+        else:
+            machine.receive(got)
+            if machine.noops > noops:  # the server asks for patience
+                noops = machine.noops
+                deadline_s = now_s() + timeout_s
+
+
+class LoginAgent:
+    """Logs in to one hub as one user, as often as it is asked."""
+
+    __slots__ = ("_config", "_dialer", "_loop")
+
+    def __init__(self, loop: Loop, config: "Config") -> None:
+        self._loop = loop
+        self._config = config
+        self._dialer = Dialer(config.insecure, config.ca_file)
+
+    def _login(self, connection: Connection, ticket: bytes) -> Login:
+        config = self._config
+        return Login(
+            config.hub,
+            config.user,
+            config.password,
+            plain=config.plain_password,
+            ticket=ticket or None,
+            server_name=config.host,
+            server_ip=connection.address.text,
+            server_port=connection.port,
+            client_ip=connection.local[0],
+            client_port=connection.local[1],
+            hostname=posix.uname().nodename,
+            os_title=os_title(),
+            os_version=posix.uname().release,
+            unique_id=unique_id(config.host, config.hub, config.user),
+        )
+
+    async def log_in(self) -> Established:
+        """Resolve, connect, log in. Raises a SevpnError that says who must act."""
+        host, port = self._config.host, self._config.port
+        ticket = expected_der = b""
+        addresses: list[Address] | None = None
+        for _hop in range(REDIRECT_MAX_HOPS + 1):
+            connection = await self._dialer.connect(self._loop, host, port, addresses, expected_der)
+            try:
+                certificate = connection.stream.peer_certificate()
+                log.info(
+                    f"connected to {show(connection.address, port)} ({connection.stream.cipher()})"
+                )
+                machine = Handshake(
+                    self._login(connection, ticket), connection.address.text, _http_date(), _random
+                )
+                slow = self._config.plain_password
+                await _negotiate(
+                    self._loop,
+                    connection,
+                    machine,
+                    PLAIN_LOGIN_TIMEOUT_S if slow else NEGOTIATION_TIMEOUT_S,
+                )
+                result = machine.result
+                if isinstance(result, Welcome):
+                    product = str(machine.hello) if machine.hello is not None else ""
+                    return Established(connection, result, machine.rest, certificate, product)
+                if not isinstance(result, Redirect):
+                    raise HandshakeError("the server's answer to the login makes no sense")
+                ticket, expected_der = result.ticket, result.certificate
+                host, port = result.ip, result.port(port)
+                literal = parse_literal(host)
+                if literal is None:
+                    raise HandshakeError("the server redirects to something that is no address")
+                addresses = [literal]
+                log.info(f"redirected to {show(literal, port)}")
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()
+        raise HandshakeError(
+            f"more than {REDIRECT_MAX_HOPS} redirects in a row", "tell the server's administrator"
+        )
+
+    async def resume(self, session: Established) -> Established:
+        """Attach a new connection to a session that lost its own (protocol.md 6.9).
+
+        Raises ServerError 13 or 14 when the server has forgotten it.
+        """
+        old = session.connection
+        connection = await self._dialer.connect(
+            self._loop, self._config.host, old.port, [old.address], session.certificate
+        )
+        try:
+            machine = Handshake(
+                AdditionalConnect(session.welcome.session_key),
+                connection.address.text,
+                _http_date(),
+                _random,
+            )
+            await _negotiate(self._loop, connection, machine, NEGOTIATION_TIMEOUT_S)
+        except BaseException:
+            connection.close()
+            raise
+        return Established(
+            connection, session.welcome, machine.rest, session.certificate, session.product
+        )
+
+
+def _random(count: int) -> bytes:
+    return posix.urandom(count)

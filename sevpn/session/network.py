@@ -1,0 +1,143 @@
+"""A lease put into force on this host, and taken back. Layer 3.
+
+The tunnel says what it wants (`want`); a task of its own brings the host there, one change
+after another, while the bridge goes on moving frames.
+"""
+
+from sevpn import log
+from sevpn.errors import HostError
+from sevpn.host import plan
+from sevpn.io import child
+from sevpn.io.loop import Loop, Task, now_s
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sevpn.config import Config
+    from sevpn.dhcp.lease import Lease
+    from sevpn.session.hostside import HostSide
+
+    Step = tuple[Any, ...]
+
+SETTLE_TIMEOUT_S = 5.0
+
+
+def describe_lease(lease: "Lease") -> str:
+    """Return the one line about a lease that a person wants to see."""
+    parts = [f"{lease.address}/{lease.prefix_len} from {lease.server_id}"]
+    forever = lease.lease_s == 0xFFFFFFFF
+    parts.append("for ever" if forever else f"for {lease.lease_s} s")
+    gateway = lease.default_gateway()
+    if gateway:
+        parts.append(f"gateway {gateway}")
+    if lease.dns:
+        parts.append("DNS " + " ".join(lease.dns))
+    return ", ".join(parts)
+
+
+def describe_steps(steps: "list[Step]") -> str:
+    """Return the routes and the DNS of a plan, for the log ("" = neither)."""
+    shown = []
+    for step in steps:
+        bare = plan.bare(step)
+        if bare[0] == "route":
+            _kind, network, prefix_len, gateway, ifname, _metric, table = bare
+            via = f" via {gateway}" if gateway else ""
+            extra = "" if table == plan.TABLE_MAIN else f" table {table}"
+            name = "default" if prefix_len == 0 else f"{network}/{prefix_len}"
+            shown.append(f"{name}{via} dev {ifname}{extra}")
+        elif bare[0] == "rule":
+            shown.append(f"rule from {bare[1]} table {bare[2]}")
+        elif bare[0] == "resolv":
+            shown.append("DNS set")
+    return ", ".join(shown)
+
+
+class Network:
+    """Keeps the host in step with the wanted lease."""
+
+    __slots__ = (
+        "_config",
+        "_host",
+        "_ifname",
+        "_loop",
+        "_steps",
+        "_task",
+        "_wanted",
+        "applied",
+        "failure",
+        "server_ips",
+    )
+
+    def __init__(self, loop: Loop, config: "Config", host: "HostSide", ifname: str) -> None:
+        self._loop = loop
+        self._config = config
+        self._host = host
+        self._ifname = ifname
+        self._task: Task | None = None
+        self._wanted: Lease | None = None
+        self._steps: list[Step] = []
+        self.applied: Lease | None = None  # what the host is configured for now
+        self.failure: HostError | None = None  # why the wanted lease is not in force
+        self.server_ips: list[str] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a change is under way."""
+        return self._task is not None and not self._task.done
+
+    def want(self, lease: "Lease | None") -> None:
+        """Say which lease is to be in force; None takes everything of it back."""
+        self._wanted = lease
+        self.failure = None
+        if not self.is_busy:
+            self._task = self._loop.spawn("network", self._follow())
+
+    async def settle(self) -> None:
+        """Wait for the end of a change that is under way."""
+        if self._task is not None and not self._task.done:
+            await self._loop.join(self._task, now_s() + SETTLE_TIMEOUT_S)
+
+    async def clear(self) -> None:
+        """Take everything of the lease back now (the link and the server's route stay)."""
+        self._wanted = None
+        await self.settle()
+        if self._steps:
+            await self._change(None)
+
+    async def _follow(self) -> None:
+        while self._wanted is not self.applied:
+            wanted = self._wanted
+            try:
+                await self._change(wanted)
+            except HostError as error:
+                self.failure = error
+                self._steps = []
+                self.applied = None
+                return
+
+    async def _change(self, lease: "Lease | None") -> None:
+        """Bring the host from the plan in force to the one of `lease`."""
+        steps: list[Step] = []
+        if lease is not None:
+            own = await self._own_networks()
+            steps = plan.session_plan(self._config, lease, self._ifname, self.server_ips, own)
+            for line in plan.refused_routes(self._config, lease, self.server_ips, own):
+                log.warning(line)
+        undo, apply = plan.change_plan(self._host.records, self._steps, steps)
+        await self._host.undo(undo)
+        self._steps = []
+        self.applied = None
+        await self._host.apply(apply)
+        self._steps = steps
+        self.applied = lease
+        shown = describe_steps(apply)
+        if shown:
+            log.info(f"routes: {shown}")
+
+    async def _own_networks(self) -> "list[tuple[str, int]]":
+        if not self._config.accept_static_routes:
+            return []
+        found = await child.call(self._loop, "sevpn.host.worker:own_networks", self._ifname)
+        return found if isinstance(found, list) else []

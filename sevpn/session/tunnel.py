@@ -1,0 +1,178 @@
+"""Tunnel mode: frames, keepalives, the lease, and noticing that it is over.
+
+Layer 3. The bridge moves frames in C; this task wakes for what is rare: a keepalive, a
+DHCP message, a silent server. Times are monotonic seconds.
+"""
+
+import posix
+
+from sevpn import log
+from sevpn._bridge import BROKEN, CAPTURED, CLOSED, FRAMING, TAP_LOST, Bridge
+from sevpn.dhcp.client import DhcpClient
+from sevpn.dhcp.events import LeaseLost, LeaseObtained, LeaseRenewed, NoAnswer
+from sevpn.errors import BlockError, HostError, LeaseError
+from sevpn.io.loop import Cancelled, Loop, now_s
+from sevpn.proto.keepalive import dead_at_s, keepalive_size_bytes, next_keepalive_s
+from sevpn.session.network import Network, describe_lease
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sevpn.session.login import Established
+
+# While the host is being configured, look after it this often.
+BUSY_POLL_S = 0.1
+CODE_AUTO_DISCONNECT = 126
+
+
+class Lost(Exception):
+    """The connection is over; `str` says why. Not an error by itself: resume or log in."""
+
+
+class Tunnel:
+    """Serves established sessions, one after another, over one bridge."""
+
+    __slots__ = (
+        "_bridge",
+        "_dhcp",
+        "_keepalive_s",
+        "_loop",
+        "_network",
+        "_timeout_ms",
+        "_was_ready",
+        "_last_address",
+        "once",
+    )
+
+    def __init__(
+        self, loop: Loop, bridge: Bridge, network: Network, dhcp: DhcpClient | None
+    ) -> None:
+        self._loop = loop
+        self._bridge = bridge
+        self._network = network
+        self._dhcp = dhcp  # None with -no-dhcp
+        self._timeout_ms = 0
+        self._keepalive_s = 0.0
+        self._was_ready = False
+        self._last_address: str | None = None
+        self.once = False  # a missing DHCP answer ends the session
+
+    @property
+    def was_ready(self) -> bool:
+        """Tell whether a session has been usable since the start of this run."""
+        return self._was_ready
+
+    def start_lease(self) -> None:
+        """Begin DHCP for a new session; the address of the one before it is asked for."""
+        if self._dhcp is not None:
+            self._dhcp.start(now_s(), self._last_address)
+        else:
+            self._was_ready = True
+
+    async def serve(self, session: "Established") -> None:
+        """Serve until the connection is over.
+
+        Raises Lost, BlockError, HostError, LeaseError (with `once`), ServerError 126 when
+        the server's AutoDisconnect policy ends the session.
+        """
+        welcome = session.welcome
+        self._timeout_ms = welcome.timeout_ms
+        self._bridge.attach(session.connection.stream, session.rest)
+        self._keepalive_s = now_s()
+        end_s = None
+        if welcome.policy.get("AutoDisconnect"):
+            end_s = now_s() + welcome.policy["AutoDisconnect"]
+        try:
+            while True:
+                now = now_s()
+                self._keep_alive(now)
+                self._look_after_lease(now)
+                if self._network.failure is not None:
+                    raise self._network.failure
+                if end_s is not None and now >= end_s:
+                    from sevpn.proto.codes import error_for  # rare, and a large table
+
+                    raise error_for(CODE_AUTO_DISCONNECT)
+                reason = await self._loop.pump(self._bridge, self._deadline_s(now, end_s))
+                self._react(reason)
+        except Cancelled:
+            self._release_lease()
+            raise
+        finally:
+            self._bridge.detach()
+
+    def _release_lease(self) -> None:
+        """Tell the DHCP server that the address is free again, as far as that gets through."""
+        if self._dhcp is not None:
+            self._dhcp.release(now_s())
+            self._send_dhcp()
+
+    def _send_dhcp(self) -> None:
+        if self._dhcp is not None:
+            for frame in self._dhcp.take_frames():
+                self._bridge.inject(frame)
+
+    def _deadline_s(self, now: float, end_s: float | None) -> float:
+        dead = dead_at_s(self._bridge.last_received_s, self._timeout_ms)
+        deadline = min(self._keepalive_s, dead)
+        if self._dhcp is not None:
+            due = self._dhcp.deadline()
+            if due is not None:
+                deadline = min(deadline, due)
+        if self._network.is_busy:
+            deadline = min(deadline, now + BUSY_POLL_S)
+        return deadline if end_s is None else min(deadline, end_s)
+
+    def _react(self, reason: int) -> None:
+        if reason & CAPTURED:
+            now = now_s()
+            for frame in self._bridge.captured_frames():
+                if self._dhcp is not None:
+                    self._dhcp.receive(frame, now)
+        if reason & TAP_LOST:
+            raise HostError("the TAP device was removed", "start sevpn again")
+        if reason & FRAMING:
+            raise BlockError("the server broke the tunnel's framing")
+        if reason & (CLOSED | BROKEN):
+            raise Lost("the server closed the connection" if reason & CLOSED else "connection lost")
+        if now_s() >= dead_at_s(self._bridge.last_received_s, self._timeout_ms):
+            raise Lost(f"no sign of life from the server for {self._timeout_ms / 1000:g} s")
+
+    def _keep_alive(self, now: float) -> None:
+        if now < self._keepalive_s:
+            return
+        dice = posix.urandom(3)
+        due = next_keepalive_s(self._bridge.last_sent_s, self._timeout_ms, dice[0])
+        if due > now:
+            self._keepalive_s = due  # data went out meanwhile: that counts
+            return
+        size = keepalive_size_bytes(dice[1] << 8 | dice[2])
+        self._bridge.keepalive(posix.urandom(size))
+        self._keepalive_s = next_keepalive_s(now, self._timeout_ms, dice[0])
+
+    def _look_after_lease(self, now: float) -> None:
+        dhcp = self._dhcp
+        if dhcp is None:
+            return
+        dhcp.tick(now)
+        for event in dhcp.take_events():
+            if isinstance(event, LeaseObtained):
+                log.info(f"lease {describe_lease(event.lease)}")
+                self._network.want(event.lease)
+                self._last_address = event.lease.address
+                self._was_ready = True
+            elif isinstance(event, LeaseRenewed):
+                if event.changed:
+                    log.info(f"lease changed: {describe_lease(event.lease)}")
+                    self._network.want(event.lease)
+                else:
+                    log.info(f"lease renewed for {event.lease.lease_s} s")
+            elif isinstance(event, LeaseLost):
+                log.warning(f"lease lost: {event.reason}")
+                self._network.want(None)
+            elif isinstance(event, NoAnswer):
+                message = f"no DHCP answer for {event.seconds:.0f} s"
+                hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
+                if self.once:
+                    raise LeaseError(message, hint)
+                log.warning(f"{message}: {hint}")
+        self._send_dhcp()

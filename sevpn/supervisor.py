@@ -1,0 +1,221 @@
+"""Keeps a session up: connect, serve, resume, reconnect, and undo everything at the end.
+
+Layer 4. What to do after an error is decided here, from its class alone:
+
+    ServerError "no", CertificateError, HostError   end the program, if no session of this
+                                                    run was usable before; else retried
+    ServerError "slow"                              wait a minute at least
+    everything else                                 wait -reconnect-delay, growing
+"""
+
+import posix
+
+from sevpn import log
+from sevpn._bridge import Bridge
+from sevpn.dhcp.client import DhcpClient
+from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
+from sevpn.host import plan
+from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
+from sevpn.io import tap as tap_device
+from sevpn.io.loop import Loop, now_s
+from sevpn.session.hostside import HostSide
+from sevpn.session.identity import stable_mac
+from sevpn.session.login import Established, LoginAgent
+from sevpn.session.network import Network
+from sevpn.session.tunnel import Lost, Tunnel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sevpn.config import Config
+
+BACKOFF_FACTOR = 1.5
+RESUME_INTERVAL_S = 1.0  # between connections, or the server takes us for an attack
+RESUMED_TOO_SHORT_S = 2.0  # a resumed connection that ends sooner is none (6.9)
+CODE_SESSION_GONE = (13, 14)
+
+
+class Backoff:
+    """The delay before the next attempt: grows with failures, falls back after success."""
+
+    __slots__ = ("_cap_s", "_current_s", "_first_s")
+
+    def __init__(self, first_s: float, cap_s: float) -> None:
+        self._first_s = first_s
+        self._cap_s = max(first_s, cap_s)
+        self._current_s = first_s
+
+    def reset(self) -> None:
+        """Start from the first delay again."""
+        self._current_s = self._first_s
+
+    def next_s(self, random_byte: int, least_s: float = 0.0) -> float:
+        """Return the delay to use now (the first one is exact, later ones are jittered)."""
+        delay_s = self._current_s
+        if delay_s > self._first_s:
+            delay_s *= 0.9 + 0.2 * random_byte / 255
+        self._current_s = min(self._cap_s, self._current_s * BACKOFF_FACTOR)
+        return max(delay_s, least_s)
+
+
+class Supervisor:
+    """One run of the program: one TAP, one session after another."""
+
+    def __init__(self, loop: Loop, config: "Config", mac: bytes | None) -> None:
+        self._loop = loop
+        self._config = config
+        self._locks: list[Lock] = []
+        self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
+        self._agent = LoginAgent(loop, config)
+        self._mac = mac or stable_mac(config.host, config.hub, config.user)
+        self._pinned: set[str] = set()  # server addresses with a host route of ours
+        self._tap = tap_device.open_tap(config.tap, offload=not config.no_offload)
+        try:
+            self._prepare()
+        except BaseException:
+            self._close()
+            raise
+
+    async def run(self) -> None:
+        """Run until cancelled, or until an error says that going on makes no sense."""
+        once = self._config.once
+        try:
+            while True:
+                try:
+                    await self._one_session()
+                except SevpnError as error:
+                    if once or self._is_final(error):
+                        raise
+                    await self._pause(error)
+                else:
+                    if once:
+                        raise TransportError("the session has ended")
+                    await self._pause(None)
+        finally:
+            await self._network.settle()
+            await self._host.undo()
+            self._close()
+
+    # --- start and end ---
+
+    def _prepare(self) -> None:
+        """Take the locks and put the parts together; nothing of the host is changed yet."""
+        config, tap = self._config, self._tap
+        log.debug(f"TAP {tap.name}, MAC {self._mac.hex(':')}, offloads: {tap.offloads()}")
+        journal = journal_path(config.state_dir, tap.name)
+        self._lock(tap_lock_path(journal), f"the interface {tap.name}")
+        if config.accept_dns:
+            self._lock(resolv_lock_path(config.state_dir), "/etc/resolv.conf")
+        self._bridge = Bridge(tap.fd, tap.vnet_header, tap.uso, not config.no_offload)
+        self._host = HostSide(self._loop, journal)
+        self._network = Network(self._loop, config, self._host, tap.name)
+        dhcp = None
+        if not config.no_dhcp:
+            dhcp = DhcpClient(self._mac, posix.uname().nodename, posix.urandom)
+        self._tunnel = Tunnel(self._loop, self._bridge, self._network, dhcp)
+        self._tunnel.once = config.once
+
+    def _lock(self, path: str, what: str) -> None:
+        lock = Lock(path)
+        warning = lock.acquire(what)
+        if warning is not None:
+            log.debug(warning)
+        self._locks.append(lock)
+
+    def _close(self) -> None:
+        self._tap.close()
+        for lock in reversed(self._locks):
+            lock.release()
+
+    # --- one login and what comes of it ---
+
+    async def _one_session(self) -> None:
+        """Log in, serve and resume until the session is gone for good."""
+        session = await self._agent.log_in()
+        try:
+            await self._bring_up(session)
+            is_resumed = False
+            while True:
+                since_s = now_s()
+                try:
+                    await self._tunnel.serve(session)
+                except Lost as lost:
+                    log.warning(str(lost))
+                if self._tunnel.was_ready:
+                    self._backoff.reset()
+                session.connection.close()
+                if is_resumed and now_s() - since_s < RESUMED_TOO_SHORT_S:
+                    break
+                successor = await self._resume(session)
+                if successor is None:
+                    break
+                session, is_resumed = successor, True
+        except SevpnError:
+            session.connection.close()
+            await self._network.clear()
+            raise
+        finally:
+            session.connection.close()
+        await self._network.clear()
+
+    async def _bring_up(self, session: Established) -> None:
+        """Make the TAP and the way to the server ready for the first frame."""
+        config, tap = self._config, self._tap
+        welcome = session.welcome
+        log.info(f"session {welcome.session_name} on {session.product}")
+        if welcome.message:
+            log.info(f"message of the server: {welcome.message}")
+        server_ip = session.connection.address.text
+        steps = []
+        if not self._host.records:
+            steps += plan.link_plan(tap.name, self._mac)
+        if server_ip not in self._pinned:
+            steps += plan.server_route_plan(config, server_ip, tap.name)
+        await self._host.apply(steps)
+        self._pinned.add(server_ip)
+        self._network.server_ips = sorted(self._pinned)
+        self._tunnel.start_lease()
+
+    async def _resume(self, session: Established) -> Established | None:
+        """Try to get the session back within its timeout; None = it is gone."""
+        deadline_s = now_s() + session.welcome.timeout_ms / 1000
+        while True:
+            try:
+                resumed = await self._agent.resume(session)
+            except ServerError as error:
+                log.debug(f"cannot resume: {error}")
+                if error.code in CODE_SESSION_GONE:
+                    return None
+            except SevpnError as error:
+                log.debug(f"cannot resume: {error}")
+            else:
+                log.info(f"session {session.welcome.session_name} resumed")
+                return resumed
+            if now_s() + RESUME_INTERVAL_S >= deadline_s:
+                return None
+            await self._loop.sleep(RESUME_INTERVAL_S)
+
+    # --- after an error ---
+
+    def _is_final(self, error: SevpnError) -> bool:
+        """Tell whether trying again cannot help: a person must act first."""
+        if isinstance(error, ServerError):
+            from sevpn.proto.codes import RETRY_NO, retry_of
+
+            never = error.code == 126  # AutoDisconnect: the server wants an end
+            return never or (retry_of(error.code) == RETRY_NO and not self._tunnel.was_ready)
+        if isinstance(error, (CertificateError, HostError)):
+            return not self._tunnel.was_ready
+        return False
+
+    async def _pause(self, error: SevpnError | None) -> None:
+        least_s = 0.0
+        if isinstance(error, ServerError):
+            from sevpn.proto.codes import RETRY_NO, RETRY_SLOW, RETRY_SLOW_S, retry_of
+
+            if retry_of(error.code) in (RETRY_SLOW, RETRY_NO):
+                least_s = RETRY_SLOW_S
+        delay_s = self._backoff.next_s(posix.urandom(1)[0], least_s)
+        if error is not None:
+            log.error(str(error), error.hint)
+        log.info(f"reconnecting in {delay_s:.3g} s")
+        await self._loop.sleep(delay_s)
