@@ -1,0 +1,64 @@
+"""What really went over a wire: tcpdump into a file, tshark to ask it questions."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from lab.process import LabError, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from lab.process import Process
+    from lab.topology import Namespace
+
+
+class Capture:
+    """tcpdump on an interface for the time of a `with` block; `file` is there afterwards."""
+
+    def __init__(self, namespace: Namespace, interface: str, file: Path, filter_: str = "") -> None:
+        self.namespace = namespace
+        self.interface = interface
+        self.file = file
+        self.filter = filter_
+        self.process: Process
+
+    def __enter__(self) -> Self:
+        self.process = self.namespace.start(
+            *("tcpdump", "-n", "-U", "--immediate-mode", "-Z", "root", "-i", self.interface),
+            *("-w", str(self.file), *self.filter.split()),
+        )
+        self.process.wait_line("listening on", 5.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.signal(signal.SIGINT)
+        self.process.wait(5.0)
+
+    def rows(self, filter_: str, *fields: str) -> list[list[str]]:
+        """Return the named fields of every packet that tshark's display filter lets through."""
+        columns = [part for field in fields for part in ("-e", field)]
+        done = subprocess.run(
+            ["tshark", "-n", "-r", str(self.file), "-Y", filter_, "-T", "fields", *columns],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode and "cut short" not in done.stderr:
+            raise LabError(f"tshark: {done.stderr}")
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def wait_rows(self, filter_: str, *fields: str, timeout_s: float = 5.0) -> list[list[str]]:
+        """Return the rows as soon as there are any, also while capturing."""
+        return wait_for(
+            lambda: self.rows(filter_, *fields), timeout_s, f"packets of {filter_}", 0.3
+        )

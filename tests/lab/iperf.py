@@ -1,0 +1,88 @@
+"""iperf3 between two namespaces, as numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from lab.process import LabError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from lab.process import Process
+    from lab.topology import Namespace
+
+PORT = 5201
+
+
+class Result(NamedTuple):
+    """What one run moved: at the receiver, without the first half second for TCP."""
+
+    mbit_per_s: float
+    bytes_moved: int
+    lost_percent: float
+    retransmits: int
+
+
+class IperfServer:
+    """iperf3 -s on an address of a namespace; a context manager."""
+
+    def __init__(self, namespace: Namespace, address: str) -> None:
+        self.namespace = namespace
+        self.address = address
+        self.process: Process
+
+    def __enter__(self) -> Self:
+        self.process = self.namespace.start(
+            "iperf3", "-s", "-B", self.address, "-p", str(PORT), "--forceflush"
+        )
+        self.process.wait_line("Server listening", 5.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+
+
+def command(address: str, *, seconds: float, down: bool = False, further: str = "") -> list[str]:
+    """Return the client's command line."""
+    way = "-R" if down else ""
+    return f"iperf3 -J -c {address} -p {PORT} -t {seconds:g} {way} {further}".split()
+
+
+def parse(text: str) -> Result:
+    """Return the numbers of `iperf3 -J` output; raises LabError with iperf3's complaint."""
+    data: dict[str, Any] = json.loads(text)
+    if "error" in data:
+        raise LabError(f"iperf3: {data['error']}")
+    end = data["end"]
+    received = end.get("sum_received") or end["sum"]
+    sent = end.get("sum_sent") or end["sum"]
+    return Result(
+        mbit_per_s=received["bits_per_second"] / 1e6,
+        bytes_moved=int(received["bytes"]),
+        lost_percent=float(end.get("sum", {}).get("lost_percent", 0.0)),
+        retransmits=int(sent.get("retransmits", 0)),
+    )
+
+
+def measure(
+    namespace: Namespace,
+    address: str,
+    *,
+    seconds: float = 2.0,
+    down: bool = False,
+    further: str = "",
+) -> Result:
+    """Run iperf3 in `namespace` against `address`; `down` = towards `namespace`."""
+    argv = command(address, seconds=seconds, down=down, further=further)
+    done = namespace.run(*argv, check=False, timeout_s=seconds + 30)
+    if not done.stdout.strip():
+        raise LabError(f"iperf3 printed nothing: {done.stderr}")
+    return parse(done.stdout)
