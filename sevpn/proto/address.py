@@ -24,11 +24,11 @@ def ipv6_bytes(text: str) -> bytes:
     halves = address.split("::")
     if len(halves) > 2:
         raise ValueError(f"{text!r} is no IPv6 address")
-    head = _groups(halves[0], text)
+    head = _groups(halves[0], text, may_end_in_ipv4=len(halves) == 1)
     if len(halves) == 1:
         raw = head
     else:
-        tail = _groups(halves[1], text)
+        tail = _groups(halves[1], text, may_end_in_ipv4=True)
         raw = head + bytes(max(16 - len(head) - len(tail), 0)) + tail
         if len(head) + len(tail) > 14:  # "::" stands for at least one group
             raise ValueError(f"{text!r} is no IPv6 address")
@@ -41,14 +41,14 @@ def _is_decimal(part: str) -> bool:
     return part.isascii() and part.isdigit() and len(part) <= 3
 
 
-def _groups(half: str, text: str) -> bytes:
-    """Return the groups of one side of "::"; the last may be an IPv4 address."""
+def _groups(half: str, text: str, *, may_end_in_ipv4: bool) -> bytes:
+    """Return the groups of one side of "::" (or of an address without it)."""
     if not half:
         return b""
     raw = b""
     groups = half.split(":")
     for position, group in enumerate(groups):
-        if "." in group and position == len(groups) - 1:
+        if "." in group and may_end_in_ipv4 and position == len(groups) - 1:
             raw += ipv4_bytes(group)
         elif 0 < len(group) <= 4 and all(c in "0123456789abcdefABCDEF" for c in group):
             raw += int(group, 16).to_bytes(2, "big")

@@ -115,7 +115,7 @@ class ResponseParser:
     def _check_unfinished(self, line: bytes) -> None:
         """Refuse what cannot become a good line, however long we wait."""
         if self._state == STATUS and line[:5] != b"HTTP/"[: len(line)]:
-            raise HttpError(f"{_NOT_VPN}: it answered {_quote(line)} instead of HTTP", _CHECK)
+            raise _not_http(line.decode("latin-1"))
         self._check_size(line)
 
     def _check_size(self, line: bytes) -> None:
@@ -138,7 +138,7 @@ class ResponseParser:
     def _take_status(self, text: str) -> None:
         words = text.split(" ", 2)
         if words[0] != "HTTP/1.1" or len(words) < 2 or not _is_number(words[1], 3):
-            raise HttpError(f"{_NOT_VPN}: it answered {_quote(text.encode())}", _CHECK)
+            raise _not_http(text)
         self.status = int(words[1])
         if self.status != 200:
             raise HttpError(
@@ -165,7 +165,7 @@ class ResponseParser:
 
     def _take_length(self, value: str) -> None:
         if not _is_number(value, 10):
-            raise HttpError(f"{_NOT_VPN}: Content-Length {_quote(value.encode())}", _CHECK)
+            raise HttpError(f"{_NOT_VPN}: Content-Length {_quote(value)}", _CHECK)
         length = int(value)
         if self._length not in (-1, length):
             raise HttpError(f"{_NOT_VPN}: two different Content-Length lines", _CHECK)
@@ -180,10 +180,12 @@ class ResponseParser:
         if self._length < 0:
             raise HttpError(f"{_NOT_VPN}: an HTTP answer without Content-Length", _CHECK)
         if self._content_type.partition(";")[0].strip().lower() != PACK_CONTENT_TYPE:
-            raise HttpError(
-                f"{_NOT_VPN}: Content-Type {_quote(self._content_type.encode())}", _CHECK
-            )
+            raise HttpError(f"{_NOT_VPN}: Content-Type {_quote(self._content_type)}", _CHECK)
         self._state = BODY
+
+
+def _not_http(line: str) -> HttpError:
+    return HttpError(f"{_NOT_VPN}: it answered {_quote(line)} instead of HTTP/1.1", _CHECK)
 
 
 def _header_value(text: str) -> str:
@@ -197,6 +199,6 @@ def _is_number(text: str, max_digits: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= max_digits
 
 
-def _quote(raw: bytes) -> str:
+def _quote(text: str) -> str:
     """Return the start of the peer's words, harmless on a terminal."""
-    return repr(clean(raw[:QUOTE_MAX_CHARACTERS].decode("latin-1")))
+    return repr(clean(text, QUOTE_MAX_CHARACTERS))

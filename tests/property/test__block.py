@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle_block as oracle
 
 from sevpn._block import Parser, encode_group, encode_keepalive
 from sevpn.errors import BlockError
+from support import oracle_block as oracle
 
 SIZES = st.one_of(st.integers(0, 80), st.sampled_from([13, 14, 1514, 1600, 1601, 3200, 3201, 4000]))
 BLOCKS = SIZES.map(lambda size: bytes(i & 0xFF for i in range(size)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle_pack as oracle
 
 from sevpn._pack import DATA, INT, INT64, STR, UNISTR, decode, encode
 from sevpn.errors import PackError
+from support import oracle_pack as oracle
 
 NAMES = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=63)
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30).map(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support import oracle_sha0 as oracle
 
 from sevpn._sha0 import digest
+from support import oracle_sha0 as oracle
 
 
 @given(st.binary(max_size=300))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from support import oracle_block as oracle
 
 from sevpn import constants
 from sevpn._block import Parser, encode_group, encode_keepalive
 from sevpn.errors import BlockError
+from support import oracle_block as oracle
 
 ARP = bytes(range(42))
 FULL = bytes(1514)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from support import oracle_pack as oracle
 
 from sevpn._pack import DATA, INT, INT64, STR, UNISTR, decode, encode
 from sevpn.errors import PackError
+from support import oracle_pack as oracle
 
 HUGE = b"\xff\xff\xff\xff"
 

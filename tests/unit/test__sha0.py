@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from support import oracle_sha0 as oracle
 
 from sevpn._sha0 import digest
+from support import oracle_sha0 as oracle
 
 
 @pytest.mark.parametrize("size", [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1000])
