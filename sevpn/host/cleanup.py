@@ -84,15 +84,20 @@ def _undo(host: Host, record: Record, report: dict[str, list[str]]) -> None:
 
 
 def _namespace_exists(number: Any) -> bool:
-    """Tell whether a process or a mount still keeps a network namespace alive."""
+    """Tell whether a process or a mount may still keep a network namespace alive.
+
+    A process that we must not look at may: its records are kept rather than lost.
+    """
     wanted = f"net:[{number}]"
     for pid in os.listdir("/proc"):
         if pid.isdigit():
             try:
                 if os.readlink(f"/proc/{pid}/ns/net") == wanted:
                     return True
+            except PermissionError:
+                return True
             except OSError:
-                continue  # ended meanwhile, or not ours to look at
+                continue  # ended meanwhile
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
             return any(f" {wanted} " in line for line in table)

@@ -79,7 +79,7 @@ class Route:
         "protocol", "scope", "table",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0917  the first six in the order everybody names them
+    def __init__(
         self,
         network: str,
         prefix_len: int,
