@@ -36,6 +36,7 @@ LAYERS = (
     (f"{PACKAGE}.libssl", "io", 3),
     (f"{PACKAGE}._tls", "io", 3),
     (f"{PACKAGE}._bridge", "io", 3),
+    (f"{PACKAGE}._process", "io", 3),
     (f"{PACKAGE}.session", "session", 4),
     (f"{PACKAGE}.supervisor", "supervisor", 5),
     (f"{PACKAGE}.cli", "cli", 6),
