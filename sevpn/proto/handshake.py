@@ -37,6 +37,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = [
+    "FAILED",
+    "HELLO",
+    "REDIRECTED",
+    "REPLY",
+    "TRANSITIONS",
+    "TUNNEL",
+    "AdditionalConnect",
+    "Handshake",
+]
+
 # States, as messages name them: "... while waiting for the hello".
 HELLO = "waiting for the hello"
 REPLY = "waiting for the answer to the login"
