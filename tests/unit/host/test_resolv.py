@@ -108,6 +108,17 @@ def test_somebody_elses_file_stays(path: Path, new: bytes) -> None:
     assert names(path) == ["resolv.conf"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 20, 40])
+@pytest.mark.parametrize("is_restoring", [False, True])
+def test_a_torn_write_in_place_is_ours(path: Path, size: int, is_restoring: bool) -> None:
+    path.write_bytes(OLD * 9)
+    record = take(path)
+    whole = OLD * 9 if is_restoring else record["text"].encode()
+    path.write_bytes(whole[:size])
+    assert resolv.restore(record) is None
+    assert path.read_bytes() == OLD * 9
+
+
 def test_somebody_put_a_symlink_back(path: Path) -> None:
     path.write_bytes(OLD)
     record = take(path)

@@ -13,7 +13,7 @@ import pytest
 
 from sevpn.errors import HostError
 from sevpn.host import cleanup, journal, lock, resolv, worker
-from support.host_world import MAC, OLD_RESOLV, SERVER, SERVER6, World, in_world
+from support.host_world import MAC, OLD_RESOLV, SERVER, SERVER6, World, in_world, run_and_die
 from support.private_netns import ip, ip_json, run_inside
 
 pytestmark = pytest.mark.no_sanitizer
@@ -85,6 +85,24 @@ def test_a_foreign_route_in_our_place_ends_the_plan(world: World) -> None:
     assert result["error"]["errno"] == errno.EEXIST
     assert "via 192.0.2.9 on lan" in result["error"]["message"]
     assert result["error"]["step"][0] == "route"
+    world.assert_as_before()
+
+
+@in_world
+def test_a_half_refused_link_is_put_back_whole(world: World) -> None:
+    """The kernel takes the MAC and then finds the MTU too small."""
+    result = worker.apply(world.journal, [("link", "vpn0", MAC, 20, True)])
+    assert result["error"]["errno"] == errno.EINVAL
+    world.assert_as_before()
+
+
+@in_world
+def test_what_a_killed_child_made_is_undone_with_the_rest(world: World) -> None:
+    steps = world.steps()
+    known = worker.apply(world.journal, steps[:2])["undo"]
+    run_and_die(9, lambda: worker.apply(world.journal, steps[2:]))
+    assert len(journal.read(world.journal)) > len(known)
+    assert worker.undo_everything(world.journal, known) == []
     world.assert_as_before()
 
 
