@@ -76,10 +76,9 @@ _install() {
     fi
     "${APT[@]}" install -y --no-install-recommends "${here[@]}"
 
-    command -v systemctl >/dev/null || return 0
     for name; do
         case $name in
-        softether-*) systemctl --quiet disable "$name.service" 2>/dev/null || true ;;
+        softether-vpn[cs]*) deb-systemd-helper disable "$name.service" 2>/dev/null || true ;;
         esac
     done
 }
