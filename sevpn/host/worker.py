@@ -101,13 +101,23 @@ def _name(step: Step) -> str:
 
 
 def undo(journal_path: str, records: list[Record]) -> list[str]:
-    """Take changes back, the last one first; returns what was left and why."""
+    """Take changes back, the last one first; returns what was left and why.
+
+    Whatever goes wrong with one record, the others get their turn.
+    """
     host = Host(Journal(journal_path))
+    messages: list[str] = []
     try:
-        messages = [changes.undo(host, record) for record in reversed(records)]
+        for record in reversed(records):
+            try:
+                message = changes.undo(host, record)
+            except Exception as error:
+                message = f"{record.get('kind')} could not be undone: {error!r}"
+            if message is not None:
+                messages.append(message)
     finally:
         host.close()
-    return [message for message in messages if message is not None] + host.journal.warnings
+    return messages + host.journal.warnings
 
 
 def undo_everything(journal_path: str, records: list[Record]) -> list[str]:

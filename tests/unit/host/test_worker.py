@@ -107,6 +107,14 @@ def test_what_a_killed_child_made_is_undone_with_the_rest(world: World) -> None:
 
 
 @in_world
+def test_one_senseless_record_keeps_no_other_from_being_undone(world: World) -> None:
+    records = worker.apply(world.journal, world.steps())["undo"]
+    (left,) = worker.undo(world.journal, [*records[:3], {"kind": "nonsense"}, *records[3:]])
+    assert "nonsense could not be undone" in left
+    world.assert_as_before()
+
+
+@in_world
 def test_an_optional_foreign_route_is_a_warning(world: World) -> None:
     ip("route", "add", "172.20.0.0/14", "via", "192.0.2.9", "dev", "lan")
     world.before = world.look()
