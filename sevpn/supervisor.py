@@ -12,7 +12,6 @@ import posix
 
 from sevpn import log
 from sevpn._bridge import Bridge
-from sevpn.dhcp.client import DhcpClient
 from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
 from sevpn.host import plan
 from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
@@ -20,8 +19,10 @@ from sevpn.io import tap as tap_device
 from sevpn.io.loop import Loop, now_s
 from sevpn.session.hostside import HostSide
 from sevpn.session.identity import stable_mac
+from sevpn.session.leasing import LeaseKeeper
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.network import Network
+from sevpn.session.state import CONFIGURING, RECONNECTING, RunState
 from sevpn.session.tunnel import Lost, Tunnel
 
 TYPE_CHECKING = False
@@ -65,7 +66,8 @@ class Supervisor:
         self._config = config
         self._locks: list[Lock] = []
         self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
-        self._agent = LoginAgent(loop, config)
+        self.state = RunState(now_s())
+        self._agent = LoginAgent(loop, config, self._enter)
         self._mac = mac or stable_mac(config.host, config.hub, config.user)
         self._pinned: set[str] = set()  # server addresses with a host route of ours
         self._tap = tap_device.open_tap(config.tap, offload=not config.no_offload)
@@ -108,11 +110,11 @@ class Supervisor:
         self._bridge = Bridge(tap.fd, tap.vnet_header, tap.uso, not config.no_offload)
         self._host = HostSide(self._loop, journal)
         self._network = Network(self._loop, config, self._host, tap.name)
-        dhcp = None
+        keeper = None
         if not config.no_dhcp:
-            dhcp = DhcpClient(self._mac, posix.uname().nodename, posix.urandom)
-        self._tunnel = Tunnel(self._loop, self._bridge, self._network, dhcp)
-        self._tunnel.once = config.once
+            name = posix.uname().nodename
+            keeper = LeaseKeeper(self._mac, name, self._network, config.once, posix.urandom)
+        self._tunnel = Tunnel(self._loop, self._bridge, self._network, keeper, self.state)
 
     def _lock(self, path: str, what: str) -> None:
         lock = Lock(path)
@@ -125,6 +127,9 @@ class Supervisor:
         self._tap.close()
         for lock in reversed(self._locks):
             lock.release()
+
+    def _enter(self, state: str) -> None:
+        self.state.enter(state, now_s())
 
     # --- one login and what comes of it ---
 
@@ -161,6 +166,7 @@ class Supervisor:
         """Make the TAP and the way to the server ready for the first frame."""
         config, tap = self._config, self._tap
         welcome = session.welcome
+        self._enter(CONFIGURING)
         log.info(f"session {welcome.session_name} on {session.product}")
         if welcome.message:
             log.info(f"message of the server: {welcome.message}")
@@ -177,6 +183,7 @@ class Supervisor:
 
     async def _resume(self, session: Established) -> Established | None:
         """Try to get the session back within its timeout; None = it is gone."""
+        self._enter(RECONNECTING)
         deadline_s = now_s() + session.welcome.timeout_ms / 1000
         while True:
             try:
@@ -208,6 +215,8 @@ class Supervisor:
         return False
 
     async def _pause(self, error: SevpnError | None) -> None:
+        self._enter(RECONNECTING)
+        self.state.reconnects += 1
         least_s = 0.0
         if isinstance(error, ServerError):
             from sevpn.proto.codes import RETRY_NO, RETRY_SLOW, RETRY_SLOW_S, retry_of
@@ -216,6 +225,7 @@ class Supervisor:
                 least_s = RETRY_SLOW_S
         delay_s = self._backoff.next_s(posix.urandom(1)[0], least_s)
         if error is not None:
+            self.state.last_error = str(error)
             log.error(str(error), error.hint)
         log.info(f"reconnecting in {delay_s:.3g} s")
         await self._loop.sleep(delay_s)

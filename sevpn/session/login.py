@@ -18,13 +18,16 @@ from sevpn.io.connect import Connection, Dialer, show
 from sevpn.io.files import os_title
 from sevpn.io.loop import Loop, now_s
 from sevpn.io.resolve import Address, parse_literal
-from sevpn.proto.handshake import AdditionalConnect, Handshake
-from sevpn.proto.login import Login
+from sevpn.proto.handshake import Handshake
+from sevpn.proto.login import AdditionalConnect, Login
 from sevpn.proto.welcome import Redirect, Welcome
 from sevpn.session.identity import unique_id
+from sevpn.session.state import AUTHENTICATING, CONNECTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sevpn.config import Config
 
 
@@ -91,9 +94,10 @@ async def _negotiate(
 class LoginAgent:
     """Logs in to one hub as one user, as often as it is asked."""
 
-    __slots__ = ("_config", "_dialer", "_loop")
+    __slots__ = ("_config", "_dialer", "_enter", "_loop")
 
-    def __init__(self, loop: Loop, config: "Config") -> None:
+    def __init__(self, loop: Loop, config: "Config", enter: "Callable[[str], None]") -> None:
+        self._enter = enter  # told CONNECTING and AUTHENTICATING
         self._loop = loop
         self._config = config
         self._dialer = Dialer(config.insecure, config.ca_file)
@@ -123,12 +127,14 @@ class LoginAgent:
         ticket = expected_der = b""
         addresses: list[Address] | None = None
         for _hop in range(REDIRECT_MAX_HOPS + 1):
+            self._enter(CONNECTING)
             connection = await self._dialer.connect(self._loop, host, port, addresses, expected_der)
             try:
                 certificate = connection.stream.peer_certificate()
                 log.info(
                     f"connected to {show(connection.address, port)} ({connection.stream.cipher()})"
                 )
+                self._enter(AUTHENTICATING)
                 machine = Handshake(
                     self._login(connection, ticket), connection.address.text, _http_date(), _random
                 )

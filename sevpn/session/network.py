@@ -94,6 +94,13 @@ class Network:
         if not self.is_busy:
             self._task = self._loop.spawn("network", self._follow())
 
+    def renew(self, lease: "Lease") -> None:
+        """Take over a lease that changes nothing on the host."""
+        if self._wanted is self.applied and not self.is_busy:
+            self._wanted = self.applied = lease
+        else:
+            self.want(lease)
+
     async def settle(self) -> None:
         """Wait for the end of a change that is under way."""
         if self._task is not None and not self._task.done:

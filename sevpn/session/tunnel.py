@@ -1,26 +1,35 @@
 """Tunnel mode: frames, keepalives, the lease, and noticing that it is over.
 
 Layer 3. The bridge moves frames in C; this task wakes for what is rare: a keepalive, a
-DHCP message, a silent server. Times are monotonic seconds.
+DHCP or ARP message, a silent server. Times are monotonic seconds.
 """
 
 import posix
 
 from sevpn import log
-from sevpn._bridge import BROKEN, CAPTURED, CLOSED, FRAMING, TAP_LOST, Bridge
-from sevpn.dhcp.client import DhcpClient
-from sevpn.dhcp.events import LeaseLost, LeaseObtained, LeaseRenewed, NoAnswer
-from sevpn.errors import BlockError, HostError, LeaseError
+from sevpn._bridge import (
+    BROKEN,
+    CAPTURE_ARP,
+    CAPTURE_DHCP,
+    CAPTURED,
+    CLOSED,
+    FRAMING,
+    TAP_LOST,
+    Bridge,
+)
+from sevpn.errors import BlockError, HostError
 from sevpn.io.loop import Cancelled, Loop, now_s
 from sevpn.proto.keepalive import dead_at_s, keepalive_size_bytes, next_keepalive_s
-from sevpn.session.network import Network, describe_lease
+from sevpn.session.state import DEGRADED, READY, RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sevpn.session.leasing import LeaseKeeper
     from sevpn.session.login import Established
+    from sevpn.session.network import Network
 
 # While the host is being configured, look after it this often.
-BUSY_POLL_S = 0.1
+BUSY_POLL_S = 0.05
 CODE_AUTO_DISCONNECT = 126
 
 
@@ -33,45 +42,42 @@ class Tunnel:
 
     __slots__ = (
         "_bridge",
-        "_dhcp",
         "_keepalive_s",
+        "_keeper",
         "_loop",
         "_network",
+        "_state",
         "_timeout_ms",
-        "_was_ready",
-        "_last_address",
-        "once",
+        "was_ready",
     )
 
     def __init__(
-        self, loop: Loop, bridge: Bridge, network: Network, dhcp: DhcpClient | None
+        self,
+        loop: Loop,
+        bridge: Bridge,
+        network: "Network",
+        keeper: "LeaseKeeper | None",
+        state: RunState,
     ) -> None:
         self._loop = loop
         self._bridge = bridge
         self._network = network
-        self._dhcp = dhcp  # None with -no-dhcp
+        self._keeper = keeper  # None with -no-dhcp
+        self._state = state
         self._timeout_ms = 0
         self._keepalive_s = 0.0
-        self._was_ready = False
-        self._last_address: str | None = None
-        self.once = False  # a missing DHCP answer ends the session
-
-    @property
-    def was_ready(self) -> bool:
-        """Tell whether a session has been usable since the start of this run."""
-        return self._was_ready
+        self.was_ready = False  # a session of this run has been usable
+        bridge.capture(CAPTURE_DHCP | CAPTURE_ARP if keeper is not None else 0)
 
     def start_lease(self) -> None:
         """Begin DHCP for a new session; the address of the one before it is asked for."""
-        if self._dhcp is not None:
-            self._dhcp.start(now_s(), self._last_address)
-        else:
-            self._was_ready = True
+        if self._keeper is not None:
+            self._keeper.start(now_s())
 
     async def serve(self, session: "Established") -> None:
         """Serve until the connection is over.
 
-        Raises Lost, BlockError, HostError, LeaseError (with `once`), ServerError 126 when
+        Raises Lost, BlockError, HostError, LeaseError (with -once), ServerError 126 when
         the server's AutoDisconnect policy ends the session.
         """
         welcome = session.welcome
@@ -100,22 +106,11 @@ class Tunnel:
         finally:
             self._bridge.detach()
 
-    def _release_lease(self) -> None:
-        """Tell the DHCP server that the address is free again, as far as that gets through."""
-        if self._dhcp is not None:
-            self._dhcp.release(now_s())
-            self._send_dhcp()
-
-    def _send_dhcp(self) -> None:
-        if self._dhcp is not None:
-            for frame in self._dhcp.take_frames():
-                self._bridge.inject(frame)
-
     def _deadline_s(self, now: float, end_s: float | None) -> float:
         dead = dead_at_s(self._bridge.last_received_s, self._timeout_ms)
         deadline = min(self._keepalive_s, dead)
-        if self._dhcp is not None:
-            due = self._dhcp.deadline()
+        if self._keeper is not None:
+            due = self._keeper.deadline_s()
             if due is not None:
                 deadline = min(deadline, due)
         if self._network.is_busy:
@@ -126,8 +121,8 @@ class Tunnel:
         if reason & CAPTURED:
             now = now_s()
             for frame in self._bridge.captured_frames():
-                if self._dhcp is not None:
-                    self._dhcp.receive(frame, now)
+                if self._keeper is not None:
+                    self._keeper.receive(frame, now)
         if reason & TAP_LOST:
             raise HostError("the TAP device was removed", "start sevpn again")
         if reason & FRAMING:
@@ -150,29 +145,29 @@ class Tunnel:
         self._keepalive_s = next_keepalive_s(now, self._timeout_ms, dice[0])
 
     def _look_after_lease(self, now: float) -> None:
-        dhcp = self._dhcp
-        if dhcp is None:
+        keeper = self._keeper
+        if keeper is None:
+            self._enter(READY, now)
             return
-        dhcp.tick(now)
-        for event in dhcp.take_events():
-            if isinstance(event, LeaseObtained):
-                log.info(f"lease {describe_lease(event.lease)}")
-                self._network.want(event.lease)
-                self._last_address = event.lease.address
-                self._was_ready = True
-            elif isinstance(event, LeaseRenewed):
-                if event.changed:
-                    log.info(f"lease changed: {describe_lease(event.lease)}")
-                    self._network.want(event.lease)
-                else:
-                    log.info(f"lease renewed for {event.lease.lease_s} s")
-            elif isinstance(event, LeaseLost):
-                log.warning(f"lease lost: {event.reason}")
-                self._network.want(None)
-            elif isinstance(event, NoAnswer):
-                message = f"no DHCP answer for {event.seconds:.0f} s"
-                hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
-                if self.once:
-                    raise LeaseError(message, hint)
-                log.warning(f"{message}: {hint}")
-        self._send_dhcp()
+        keeper.tick(now)
+        for frame in keeper.take_frames():
+            self._bridge.inject(frame)
+        self._state.renewals = keeper.renewals
+        self._enter(keeper.state(), now)
+
+    def _enter(self, state: str, now: float) -> None:
+        if state == self._state.name:
+            return
+        if state == READY:
+            log.info("ready: traffic flows")
+            self.was_ready = True
+        elif state == DEGRADED:
+            log.warning("the gateway behind the tunnel does not answer")
+        self._state.enter(state, now)
+
+    def _release_lease(self) -> None:
+        """Tell the DHCP server that the address is free again, as far as that gets through."""
+        if self._keeper is not None:
+            self._keeper.release(now_s())
+            for frame in self._keeper.take_frames():
+                self._bridge.inject(frame)

@@ -1,0 +1,89 @@
+"""Does traffic flow? Asks the gateway through the tunnel, by ARP. Layer 3, pure.
+
+    ASKING --answer--> ANSWERED --3 questions without answer--> SILENT --answer--> ANSWERED
+
+An answer proves the whole way: our TCP connection, the server, the hub and the LAN behind
+it. Questions are unicast once the gateway's MAC is known, so that a hub's limit on
+broadcasts (protocol.md 9.1) does not count them.
+"""
+
+from sevpn.dhcp.arp import REPLY, build_arp_request, parse_arp
+
+ASKING = "asking"
+ANSWERED = "answered"
+SILENT = "silent"
+
+ASK_FIRST_S = 0.3  # until the first answer
+ASK_IDLE_S = 5.0  # while all is well
+ASK_AGAIN_S = 0.7  # after a question without answer
+QUESTIONS = 3  # without an answer: silent
+
+
+class GatewayWatch:
+    """Watches one neighbour of the address just set.
+
+    Drive: `receive` ARP frames, `tick` when `deadline` has come, send `take_frames`.
+    """
+
+    __slots__ = (
+        "_address",
+        "_deadline_s",
+        "_frames",
+        "_mac",
+        "_open",
+        "peer_mac",
+        "state",
+        "target",
+    )
+
+    def __init__(self, mac: bytes, address: str, target: str, now_s: float) -> None:
+        self._mac = mac
+        self._address = address
+        self.target = target
+        self.peer_mac = b""
+        self.state = ASKING
+        self._open = 0  # questions without an answer
+        self._frames: list[bytes] = []
+        self._deadline_s = now_s
+        self.tick(now_s)
+
+    def deadline_s(self) -> float:
+        """Return when `tick` is due."""
+        return self._deadline_s
+
+    def ask_now(self, now_s: float) -> None:
+        """Ask at once: somebody has reason to doubt that the way is open."""
+        self._deadline_s = min(self._deadline_s, now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Ask when it is time."""
+        if now_s < self._deadline_s:
+            return
+        if self._open >= QUESTIONS and self.state == ANSWERED:
+            self.state = SILENT
+        frame = build_arp_request(self._mac, self._address, self.target)
+        if self.peer_mac and self._open < QUESTIONS:
+            frame = self.peer_mac + frame[6:]
+        self._frames.append(frame)
+        self._open += 1
+        wait_s = ASK_FIRST_S if self.state == ASKING else ASK_AGAIN_S
+        if self._open > QUESTIONS:
+            wait_s = min(ASK_IDLE_S, wait_s * (self._open - QUESTIONS + 1))
+        self._deadline_s = now_s + wait_s
+
+    def receive(self, frame: bytes, now_s: float) -> None:
+        """Take an ARP frame; an answer of the neighbour counts."""
+        arp = parse_arp(frame)
+        if arp is None or arp.sender != self.target or arp.operation != REPLY:
+            return
+        if arp.target_mac != self._mac:
+            return
+        self.peer_mac = arp.sender_mac
+        self.state = ANSWERED
+        self._open = 0
+        self._deadline_s = now_s + ASK_IDLE_S
+
+    def take_frames(self) -> list[bytes]:
+        """Return the frames to send, and forget them."""
+        frames, self._frames = self._frames, []
+        return frames

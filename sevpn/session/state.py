@@ -1,0 +1,47 @@
+"""Where a run stands, for the log, `sevpn status`, `sevpn wait` and systemd. Layer 3.
+
+    connecting -> authenticating -> configuring -> ready <-> degraded
+        ^                                            |          |
+        +------------- reconnecting <----------------+----------+
+
+READY means usable: the address is set and the gateway has answered (with -no-dhcp: the
+tunnel stands). DEGRADED: the session stands, but the gateway does not answer.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONNECTING = "connecting"
+AUTHENTICATING = "authenticating"
+CONFIGURING = "configuring"
+READY = "ready"
+DEGRADED = "degraded"
+RECONNECTING = "reconnecting"
+STOPPING = "stopping"
+
+
+class RunState:
+    """The present state, since when, and what a person may ask about.
+
+    `listeners` are called with the new state after each change.
+    """
+
+    __slots__ = ("last_error", "listeners", "name", "reconnects", "renewals", "since_s")
+
+    def __init__(self, now_s: float) -> None:
+        self.name = CONNECTING
+        self.since_s = now_s  # monotonic
+        self.last_error = ""
+        self.reconnects = 0
+        self.renewals = 0
+        self.listeners: list[Callable[[str], None]] = []
+
+    def enter(self, name: str, now_s: float) -> None:
+        """Change to a state; nothing happens when it is the present one."""
+        if name == self.name:
+            return
+        self.name = name
+        self.since_s = now_s
+        for listener in self.listeners:
+            listener(name)
