@@ -111,7 +111,7 @@ def undo(journal_path: str, records: list[Record]) -> list[str]:
         for record in reversed(records):
             try:
                 message = changes.undo(host, record)
-            except Exception as error:
+            except Exception as error:  # also a bug of ours: the rest must not suffer
                 message = f"{record.get('kind')} could not be undone: {error!r}"
             if message is not None:
                 messages.append(message)
