@@ -144,7 +144,7 @@ class AddressProbe:
         else:
             self._deadline = now + PROBE_GAP_S + PROBE_JITTER_S * self._rng(1)[0] / 255
 
-    def receive(self, frame: bytes, _now: float) -> None:
+    def receive(self, frame: bytes, now: float) -> None:  # noqa: ARG002 - as DhcpClient.receive
         """Judge one Ethernet frame; anything but ARP about our address changes nothing."""
         if self._deadline is None:
             return

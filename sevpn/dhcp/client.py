@@ -29,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    _Handler = Callable[["DhcpClient", msg.Message, bytes, float], None]
+
 STOPPED = "STOPPED"  # not started, or ended: nothing is sent, nothing is due
 INIT = "INIT"  # waiting before the next DISCOVER
 SELECTING = "SELECTING"
@@ -361,10 +363,9 @@ _ON_DEADLINE = {
 }
 
 # Which kind of message means something in which state; anything else is counted.
-_RENEWAL = {msg.ACK: DhcpClient._on_renewal_ack, msg.NAK: DhcpClient._on_renewal_nak}
-_ON_MESSAGE = {
+_ON_MESSAGE: dict[str, dict[int, _Handler]] = {
     SELECTING: {msg.OFFER: DhcpClient._on_offer},
     REQUESTING: {msg.ACK: DhcpClient._on_first_ack, msg.NAK: DhcpClient._on_first_nak},
-    RENEWING: _RENEWAL,
-    REBINDING: _RENEWAL,
+    RENEWING: {msg.ACK: DhcpClient._on_renewal_ack, msg.NAK: DhcpClient._on_renewal_nak},
+    REBINDING: {msg.ACK: DhcpClient._on_renewal_ack, msg.NAK: DhcpClient._on_renewal_nak},
 }
