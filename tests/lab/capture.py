@@ -1,4 +1,4 @@
-"""What really went over a wire: tcpdump into a file, tshark to ask it questions."""
+"""What really goes over a wire: tcpdump into a file and tshark to ask it questions, or live."""
 
 from __future__ import annotations
 
@@ -62,3 +62,37 @@ class Capture:
         return wait_for(
             lambda: self.rows(filter_, *fields), timeout_s, f"packets of {filter_}", 0.3
         )
+
+
+class Watch:
+    """tcpdump on an interface that prints: wait for a packet while something runs."""
+
+    def __init__(self, namespace: Namespace, interface: str, filter_: str = "") -> None:
+        self.namespace = namespace
+        self.interface = interface
+        self.filter = filter_
+        self.process: Process
+
+    def __enter__(self) -> Self:
+        self.process = self.namespace.start(
+            *("tcpdump", "-n", "-l", "--immediate-mode", "-Z", "root", "-i", self.interface),
+            *self.filter.split(),
+        )
+        self.process.wait_line("listening on", 5.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+
+    def wait(self, pattern: str = r"^\d\d:", timeout_s: float = 10.0) -> str:
+        """Return the first printed packet with `pattern` in it."""
+        return self.process.wait_line(pattern, timeout_s).string
+
+    def count(self) -> int:
+        """Return how many packets were printed so far."""
+        return len(self.process.text("out").splitlines())

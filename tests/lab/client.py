@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.process import LabError, Process, status_kb, wait_for
+from lab.server import PASSWORD, USER
+from lab.topology import SERVER_IP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from lab.topology import Namespace
 
 ROOT = Path(__file__).resolve().parents[2]
+USUAL_DELAY_S = 1.0  # of -reconnect-delay in flags()
 STOP_LIMIT_S = 1.0  # what a signal may take, in any state
 TAP = "vpn0"
 _VOLATILE = ("valid_life_time", "preferred_life_time", "expires", "used", "age", "cache")
@@ -38,6 +41,19 @@ def program() -> list[str]:
     return shlex.split(named) if named else [str(ROOT / ".venv/bin/python"), "-m", "sevpn"]
 
 
+def flags(
+    *further: str, host: str = SERVER_IP, user: str = USER, password: str = PASSWORD, tap: str = TAP
+) -> list[str]:
+    """Return the usual flags and `further` ones.
+
+    -insecure, because a SoftEther server's own certificate is self-signed and nameless.
+    """
+    return [
+        *("-host", host, "-user", user, "-pass", password, "-insecure", "-tap", tap),
+        *("-reconnect-delay", f"{USUAL_DELAY_S:g}s", *further),
+    ]
+
+
 class Sevpn:
     """One run of sevpn; a context manager that kills it at the end at the latest."""
 
@@ -47,17 +63,19 @@ class Sevpn:
         *flags: str,
         env: dict[str, str] | None = None,
         setpriv: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         self.namespace = namespace
         self.flags = flags
         self.tap = next((b for a, b in itertools.pairwise(flags) if a == "-tap"), "")
         self._env = env
-        self._setpriv = setpriv
+        self._setpriv = setpriv  # arguments of setpriv: fewer capabilities
+        self._prefix = prefix  # a command that ends by executing sevpn
         self.process: Process
 
     def __enter__(self) -> Self:
         self.process = self.namespace.start(
-            *program(), *self.flags, env=self._env, setpriv=self._setpriv
+            *self._prefix, *program(), *self.flags, env=self._env, setpriv=self._setpriv
         )
         return self
 

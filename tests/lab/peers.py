@@ -2,7 +2,8 @@
 
 `Peer(topology.server, "silent", 8443)`. Kinds: "silent" accepts and says nothing;
 "tls-silent" ends the TLS handshake and says nothing more; "http" is an ordinary HTTPS
-server; "closing" accepts and closes. Each prints "connection" per connection.
+server; "closing" accepts and closes. Each prints "connection" for a connection, and
+"ready" when its TLS handshake is done.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _serve(kind: str, connection: socket.socket, context: ssl.SSLContext | None)
         if kind == "closing":
             return
         stream = context.wrap_socket(connection, server_side=True) if context else connection
+        print("ready")
         while stream.recv(65536) if kind == "http" else not threading.Event().wait(3600):
             stream.sendall(_PAGE)
 

@@ -143,6 +143,10 @@ class Process:
         """Send a signal to the program itself."""
         self._popen.send_signal(number)
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the program and its children, as a terminal does."""
+        os.killpg(self.pid, number)
+
     def kill(self) -> None:
         """End the whole process group at once; fine when it is gone already."""
         with contextlib.suppress(ProcessLookupError):

@@ -53,8 +53,16 @@ HOSTS = f"""127.0.0.1 localhost
 """
 RESOLV_CONF = f"# written by the administrator\nnameserver {CLIENT_GATEWAY}\noptions timeout:1\n"
 
+_CLIENT_NETWORK = f"""link set eth0 up
+addr add {CLIENT_IP}/24 dev eth0
+addr add {CLIENT_IP6}/64 dev eth0 nodad
+route add default via {CLIENT_GATEWAY}
+route add default via fd00:a::1
+"""
+
 _NETNS_DIR = Path("/run/netns")
 _OURS = re.compile(r"sv(\d+)(?:-\d+)?[crs]")
+_SCRATCH = re.compile(r"sv(\d+)-.*")
 _HOLDER = """
 set -e
 sysctl -qew net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.accept_ra=0 || true
@@ -106,6 +114,10 @@ def sweep() -> list[str]:
         if found and not Path(f"/proc/{found[1]}").exists():
             _remove(path.name)
             stale.append(path.name)
+    for directory in Path(tempfile.gettempdir()).glob("sv*-*"):
+        owner = _SCRATCH.fullmatch(directory.name)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            shutil.rmtree(directory, ignore_errors=True)
     return stale
 
 
@@ -308,11 +320,7 @@ class Topology:
         self.router.run(
             *("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         )
-        self.client.ip_batch(
-            f"addr add {CLIENT_IP}/24 dev eth0\naddr add {CLIENT_IP6}/64 dev eth0 nodad\n"
-            "link set lo up\nlink set eth0 up\n"
-            f"route add default via {CLIENT_GATEWAY}\nroute add default via fd00:a::1\n"
-        )
+        self.client.ip_batch("link set lo up\n" + _CLIENT_NETWORK)
         self.server.ip_batch(
             f"addr add {SERVER_IP}/24 dev eth0\naddr add {SERVER_IP6}/64 dev eth0 nodad\n"
             "link set lo up\nlink set eth0 up\n"
@@ -329,6 +337,26 @@ class Topology:
             return len(entries) > 4 and not any(e.get("tentative") for e in entries)
 
         wait_for(settled, 5.0, "the addresses of the namespaces")
+
+    def restore_client(self) -> None:
+        """Put the client's network and resolv.conf back, whatever was done to them."""
+        kept = ("lo", "eth0", "sit0", "ip6tnl0")
+        links = [link["ifname"] for link in self.client.ip("link", "show")]
+        gone = "".join(f"link del {name}\n" for name in links if name not in kept)
+        self.client.ip_batch(f"{gone}addr flush dev eth0\nlink set eth0 down\n")
+        self.client.run("ip", "rule", "flush")
+        self.client.ip_batch(
+            "rule add lookup main pref 32766\nrule add lookup default pref 32767\n"
+            + _CLIENT_NETWORK
+        )
+        self.restore_resolv_conf()
+
+    def restore_resolv_conf(self) -> None:
+        """Make the client's /etc/resolv.conf the ordinary file again that it was at first."""
+        self.client.run("sh", "-c", "umount /etc/resolv.conf; rm -f /etc/resolv.conf", check=False)
+        path = self.client.path("/etc/resolv.conf")
+        path.write_text(RESOLV_CONF, encoding="ascii")
+        path.chmod(0o644)
 
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:
