@@ -1,0 +1,105 @@
+"""Freezing and linking: from libraries and objects to one executable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+from static_parts.common import CACHE, PARTS, ROOT, Target, cached, key_of, locked, run
+from static_parts.toolchain import python_tools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from static_parts.toolchain import Toolchain
+
+FLAGS = (
+    "-std=gnu11 -Os -DNDEBUG -ffunction-sections -fdata-sections "
+    "-fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer -Wall -Werror"
+).split()
+
+
+class Linked(NamedTuple):
+    """The results: the product and the test program made of the same objects."""
+
+    binary: Path
+    import_all: Path
+    modules: Path  # modules.json
+
+
+def freeze(host_python: Path) -> Path:
+    """Return the directory with the frozen modules and the tables (see freezer.py).
+
+    `host_python` is the CPython result that runs here; the bytecode is the same for all targets.
+    """
+    sources = sorted((ROOT / "sevpn").rglob("*.py"))
+    names = "\n".join(str(path.relative_to(ROOT)) for path in sources)
+    ours = [
+        PARTS.parent / "extensions.py",
+        PARTS / "freezer.py",
+        PARTS / "contents.py",
+        PARTS / "imports.py",
+        *sorted((PARTS / "stubs").rglob("*.py")),
+    ]
+    key = key_of(names, *sources, *ours, python_tools().name, host_python.name)
+
+    def make(work: Path, result: Path) -> None:
+        # A search directory with sevpn alone: nothing else of the checkout gets in.
+        (work / "ours").mkdir()
+        (work / "ours" / "sevpn").symlink_to(ROOT / "sevpn")
+        env = {
+            "PYTHONHOME": str(host_python),
+            "PYTHONPATH": str(PARTS.parent),
+        }
+        python = [str(host_python / "python"), "-S", "-X", "no_debug_ranges"]
+        search = [work / "ours", PARTS / "stubs", python_tools()]
+        script = [str(PARTS / "freezer.py"), str(result), *map(str, search)]
+        print(run([*python, *script], work, env=env), end="")
+
+    return cached("frozen", key, make)
+
+
+def link(
+    target: Target,
+    tools: Toolchain,
+    python: Path,
+    openssl: Path,
+    frozen: Path,
+    objects: list[Path],
+) -> Linked:
+    """Link; nothing in the result depends on where the checkout lies."""
+    work = CACHE / "link" / target.arch
+    with locked(f"link-{target.arch}"):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        for path in [*frozen.iterdir(), PARTS / "main.c", *objects]:
+            shutil.copy(path, work)
+        env = tools.environment(work)
+        include = [f"-I{python / 'include'}"]
+        for name in ("main.c", "frozen.c", "inittab.c", "blob.S"):
+            run(["cc", "-c", *FLAGS, *include, name], work, env=env)
+        everything = ["-DSEVPN_IMPORT_ALL", "main.c", "-o", "import_all.o"]
+        run(["cc", "-c", *FLAGS, *include, *everything], work, env=env)
+        parts = ["frozen.o", "inittab.o", "blob.o", *(path.name for path in objects)]
+        libraries = [
+            python / "libpython3.13.a",
+            openssl / "lib/libssl.a",
+            openssl / "lib/libcrypto.a",
+        ]
+        for first, name in (("main.o", "sevpn"), ("import_all.o", "sevpn-import-all")):
+            command = ["cc", "-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
+            command += [first, *parts, *map(str, libraries), "-lm", "-o", name]
+            run(command, work, env=env)
+    return Linked(work / "sevpn", work / "sevpn-import-all", work / "modules.json")
+
+
+def install(linked: Linked, path: Path) -> str:
+    """Put the binary at its place by renaming; return its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    shutil.copy(linked.binary, new)
+    new.chmod(0o755)
+    os.replace(new, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
