@@ -9,31 +9,41 @@ from sevpn._tls cimport Stream
 
 
 cdef struct BridgeCounters:
-    uint64_t frames_up          # TAP -> server, as cut into frames
-    uint64_t bytes_up
     uint64_t frames_down        # server -> TAP, of the streams before this one
     uint64_t bytes_down
     uint64_t drops_invalid      # blocks no frame can be, of the streams before this one
-    uint64_t tap_reads          # read() calls that brought something
     uint64_t tap_writes
-    uint64_t drops_up           # frames read that could not be sent
     uint64_t drops_down         # frames the TAP did not take
     uint64_t drops_capture      # copies for the session that found no room
     uint64_t blocked            # times the socket took no more: the TAP waits meanwhile
     uint64_t waits              # epoll_wait() calls
 
 
+cdef struct Uplink:
+    # From TAP reads to the arena, see bridge_up.pxi.
+    int tap_fd
+    bint vnet                   # reads and writes carry a virtio header
+    bint batch                  # False: one frame per read, record and write
+    bint tap_ready              # a read may bring something
+    uint8_t* tap_in             # one read with a virtio header
+    uint8_t* arena              # groups of blocks, to be encrypted
+    size_t in_size              # of the read in tap_in
+    uint32_t in_segment         # its first segment not sent yet; 0 = none is open
+    uint64_t frames_up          # TAP -> server, as cut into frames
+    uint64_t bytes_up
+    uint64_t tap_reads          # read() calls that brought something
+    uint64_t drops_up           # frames read that could not be sent
+
+
 cdef class Bridge:
+    cdef Uplink up
     cdef int epoll_fd
     cdef int tap_fd
     cdef int wake_fd
-    cdef bint vnet              # reads and writes carry a virtio header
     cdef uint32_t merge_flags   # what may be merged downwards, for _offload
-    cdef bint batch             # False: one frame per read, record and write
     cdef Stream stream
     cdef BlockParser parser
     cdef BridgeCounters counters
-    cdef bint tap_ready
     cdef bint tls_ready
     cdef bint blocked
     cdef int reason
@@ -41,16 +51,12 @@ cdef class Bridge:
     cdef uint64_t last_sent_ms
     cdef uint32_t capture_mask
     cdef uint32_t captured_count
-    cdef uint8_t* tap_in
-    cdef uint8_t* arena
     cdef uint8_t* plain
     cdef size_t plain_start
     cdef size_t plain_end
     cdef uint8_t* captured
     cdef FrameRef* refs
     cdef Merger* merger
-    cdef size_t in_size         # of the read in tap_in
-    cdef uint32_t in_segment    # its first segment not sent yet; 0 = none is open
 
     cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1
     cdef int _loop(self, int64_t deadline_ms) noexcept nogil
@@ -61,9 +67,4 @@ cdef class Bridge:
     cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil
     cdef void _push(self) noexcept nogil
     cdef int _flush(self) noexcept nogil
-    cdef size_t _fill(self) noexcept nogil
-    cdef Py_ssize_t _take_plain(self, size_t at, uint32_t* frames) noexcept nogil
-    cdef Py_ssize_t _take_super(
-        self, size_t at, uint32_t max_frames, uint32_t* frames
-    ) noexcept nogil
     cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil

@@ -13,10 +13,9 @@ Ethernet does; both descriptors are watched edge-triggered, so waiting costs not
 """
 
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
-from posix.uio cimport iovec
 
 from sevpn._block cimport (
     BLOCK_FRAME_MAX_BYTES,
@@ -28,7 +27,6 @@ from sevpn._block cimport (
     block_parse,
 )
 from sevpn._offload cimport (
-    MERGE_MAX_FRAMES,
     MERGE_TCP,
     MERGE_UDP,
     OFFLOAD_READ_BYTES,
@@ -38,45 +36,30 @@ from sevpn._offload cimport (
     offload_split,
 )
 from sevpn._tls cimport TLS_EOF, Stream
-from sevpn.wire cimport load_u16, load_u32, store_u32
-
-from sevpn.errors import TransportError
-
-cdef extern from "unistd.h" nogil:
-    ssize_t c_read "read"(int, void*, size_t)
-    ssize_t c_write "write"(int, const void*, size_t)
-    int c_close "close"(int)
-
-cdef extern from "sys/uio.h" nogil:
-    ssize_t writev(int, const iovec*, int)
-
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint32_t u32
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int)
-    int epoll_ctl(int, int, int, epoll_event*)
-    int epoll_wait(int, epoll_event*, int, int)
-    enum:
-        EPOLLIN
-        EPOLLOUT
-        EPOLLERR
-        EPOLLHUP
-        EPOLLRDHUP
-        EPOLLET
-        EPOLL_CTL_ADD
-        EPOLL_CTL_DEL
-        EPOLL_CLOEXEC
-
-cdef extern from "time.h" nogil:
-    cdef struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int, timespec*)
-    enum:
-        CLOCK_MONOTONIC
+from sevpn.capture cimport CAPTURE_ARP as C_ARP, CAPTURE_DHCP as C_DHCP, is_wanted
+from sevpn.linux cimport (
+    CLOCK_BOOTTIME,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    c_close,
+    c_read,
+    c_write,
+    clock_gettime,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait,
+    timespec,
+    writev,
+)
+from sevpn.wire cimport load_u16, store_u16, store_u32
 
 WAKE = 1
 CAPTURED = 2
@@ -85,8 +68,8 @@ BROKEN = 8
 FRAMING = 16
 TAP_LOST = 32
 
-CAPTURE_DHCP = 1
-CAPTURE_ARP = 2
+CAPTURE_DHCP = C_DHCP
+CAPTURE_ARP = C_ARP
 
 cdef enum:
     R_WAKE = 1
@@ -95,8 +78,6 @@ cdef enum:
     R_BROKEN = 8
     R_FRAMING = 16
     R_TAP_LOST = 32
-    C_DHCP = 1
-    C_ARP = 2
     WHO_TAP = 1
     WHO_TLS = 2
     WHO_WAKE = 3
@@ -115,8 +96,11 @@ cdef enum:
 
 cdef uint64_t _now_ms() noexcept nogil:
     cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
+    clock_gettime(CLOCK_BOOTTIME, &now)
     return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
+
+
+include "bridge_up.pxi"
 
 
 cdef class Bridge:
@@ -130,33 +114,33 @@ cdef class Bridge:
     """
 
     def __cinit__(self, int tap_fd, bint vnet, bint udp, bint batch=True):
-        self.tap_fd = tap_fd
+        self.tap_fd = self.up.tap_fd = tap_fd
         self.wake_fd = -1
         self.epoll_fd = -1
-        self.vnet = vnet
-        self.batch = batch
+        self.up.vnet = vnet
+        self.up.batch = batch
         self.merge_flags = (MERGE_TCP | (MERGE_UDP if udp else 0)) if vnet and batch else 0
         self.capture_mask = C_DHCP
-        self.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
-        self.arena = <uint8_t*>malloc(ARENA_BYTES)
+        self.up.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
+        self.up.arena = <uint8_t*>malloc(ARENA_BYTES)
         self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
         self.captured = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
         self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
         self.merger = <Merger*>calloc(1, sizeof(Merger))
-        if (self.merger == NULL or self.tap_in == NULL or self.arena == NULL or self.plain == NULL
+        if (self.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL or self.plain == NULL
                 or self.captured == NULL or self.refs == NULL):
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             raise OSError(errno, "epoll_create1")
         self._watch(tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
-        self.tap_ready = True
+        self.up.tap_ready = True
 
     def __dealloc__(self):
         if self.epoll_fd >= 0:
             c_close(self.epoll_fd)
-        free(self.tap_in)
-        free(self.arena)
+        free(self.up.tap_in)
+        free(self.up.arena)
         free(self.plain)
         free(self.captured)
         free(self.refs)
@@ -186,9 +170,9 @@ cdef class Bridge:
         self.plain_start = 0
         self.plain_end = size
         self.stream = stream
-        self.tls_ready = self.tap_ready = True
+        self.tls_ready = self.up.tap_ready = True
         self.blocked = False
-        self.in_segment = 0
+        self.up.in_segment = 0
         self.reason = 0
         self.last_received_ms = self.last_sent_ms = _now_ms()
         self._watch(
@@ -265,12 +249,12 @@ cdef class Bridge:
 
     @property
     def last_received_s(self) -> float:
-        """When the last complete block or keepalive came (monotonic seconds)."""
+        """When the last complete block or keepalive came (seconds since boot)."""
         return self.last_received_ms / 1000.0
 
     @property
     def last_sent_s(self) -> float:
-        """When something was last given to the socket (monotonic seconds)."""
+        """When something was last given to the socket (seconds since boot)."""
         return self.last_sent_ms / 1000.0
 
     @property
@@ -281,17 +265,19 @@ cdef class Bridge:
     def statistics(self) -> dict[str, int]:
         """Return the counters of this bridge since it was made."""
         return {
-            "frames_up": self.counters.frames_up,
-            "bytes_up": self.counters.bytes_up,
+            "frames_up": self.up.frames_up,
+            "bytes_up": self.up.bytes_up,
             "frames_down": self.parser.frames + self.counters.frames_down,
             "bytes_down": self.parser.frame_bytes + self.counters.bytes_down,
-            "tap_reads": self.counters.tap_reads,
+            "tap_reads": self.up.tap_reads,
             "tap_writes": self.counters.tap_writes,
-            "drops_up": self.counters.drops_up,
+            "drops_up": self.up.drops_up,
             "drops_down": self.counters.drops_down,
             "drops_capture": self.counters.drops_capture,
             "drops_invalid": (
-                self.parser.dropped_oversize + self.parser.dropped_short + self.counters.drops_invalid
+                self.parser.dropped_oversize
+                + self.parser.dropped_short
+                + self.counters.drops_invalid
             ),
             "merged_frames": self.merger.merged_frames,
             "bad_checksums": self.merger.bad_checksums,
@@ -312,7 +298,7 @@ cdef class Bridge:
                 reason = self.reason
                 self.reason = 0
                 return reason
-            if self.tls_ready or ((self.tap_ready or self.in_segment) and not self.blocked):
+            if self.tls_ready or ((self.up.tap_ready or self.up.in_segment) and not self.blocked):
                 wait_ms = 0
             else:
                 wait_ms = -1
@@ -328,7 +314,7 @@ cdef class Bridge:
                 return R_WAKE if errno == EINTR else R_BROKEN
             for i in range(count):
                 if events[i].data.u32 == WHO_TAP:
-                    self.tap_ready = True
+                    self.up.tap_ready = True
                     if events[i].events & (EPOLLERR | EPOLLHUP):
                         self.reason |= R_TAP_LOST
                 elif events[i].data.u32 == WHO_TLS:
@@ -339,7 +325,7 @@ cdef class Bridge:
                 else:
                     self.reason |= R_WAKE
             if self.stream is None:
-                self.tls_ready = self.tap_ready = False
+                self.tls_ready = self.up.tap_ready = False
                 continue
             if self.tls_ready:
                 self._pull()
@@ -407,7 +393,7 @@ cdef class Bridge:
         cdef uint32_t done = 0
         cdef uint32_t i
         cdef const uint8_t* frame
-        if not self.vnet:
+        if not self.up.vnet:
             for i in range(count):
                 frame = base + self.refs[i].offset
                 self._count_write(c_write(self.tap_fd, frame, self.refs[i].size), 1)
@@ -431,27 +417,13 @@ cdef class Bridge:
     cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil:
         """Copy a frame for the session when it is one that was asked for."""
         cdef uint8_t* slot
-        if frame[12] == 0x08 and frame[13] == 0x00:
-            # IPv4, no fragment, UDP to port 68 (RFC 2131 4.1)
-            if not self.capture_mask & C_DHCP or size < 42 or frame[23] != 17:
-                return
-            if load_u16(frame + 20) & 0x3FFF or (frame[14] & 0xF0) != 0x40:
-                return
-            if <size_t>(14 + (frame[14] & 0x0F) * 4 + 4) > size:
-                return
-            if load_u16(frame + 14 + (frame[14] & 0x0F) * 4 + 2) != 68:
-                return
-        elif frame[12] == 0x08 and frame[13] == 0x06:
-            if not self.capture_mask & C_ARP or size < 42:
-                return
-        else:
+        if not is_wanted(frame, size, self.capture_mask):
             return
         if self.captured_count == CAPTURE_SLOTS:
             self.counters.drops_capture += 1
             return
         slot = self.captured + self.captured_count * CAPTURE_SLOT_BYTES
-        slot[0] = <uint8_t>(size >> 8)
-        slot[1] = <uint8_t>size
+        store_u16(slot, <uint16_t>size)
         memcpy(slot + 2, frame, size)
         self.captured_count += 1
 
@@ -464,12 +436,12 @@ cdef class Bridge:
         if self._flush() != 0:
             return
         for rounds in range(PUSH_ROUNDS):
-            if not self.tap_ready and self.in_segment == 0:
+            if not self.up.tap_ready and self.up.in_segment == 0:
                 return
-            size = self._fill()
+            size = uplink_fill(&self.up)
             if size == 0:
                 return
-            if self.stream.write_from(self.arena, size) != <Py_ssize_t>size:
+            if self.stream.write_from(self.up.arena, size) != <Py_ssize_t>size:
                 self.reason |= R_BROKEN
                 return
             if self._flush() != 0:
@@ -486,90 +458,6 @@ cdef class Bridge:
             self.blocked = True
             self.counters.blocked += 1
         return left
-
-    cdef size_t _fill(self) noexcept nogil:
-        """Read the TAP into the arena as groups of blocks; return their size in bytes.
-
-        Group := u32 count (at most 128), count * (u32 size, frame)   (protocol.md 6.2)
-        """
-        cdef size_t at = 0          # where the next block goes
-        cdef size_t group_at = 0    # the open group's count word
-        cdef uint32_t group = 0     # its frames so far
-        cdef bint is_open = False
-        cdef uint32_t frames
-        cdef Py_ssize_t got
-        while at + 4 + FRAME_ROOM_BYTES <= ARENA_BYTES:
-            if not is_open:
-                is_open = True
-                group_at = at
-                at += 4
-            if self.vnet:
-                got = self._take_super(at, GROUP_MAX_FRAMES - group, &frames)
-            else:
-                got = self._take_plain(at, &frames)
-            if got < 0:
-                break
-            at += <size_t>got
-            group += frames
-            self.counters.frames_up += frames
-            self.counters.bytes_up += <uint64_t>got - 4 * frames
-            if group == GROUP_MAX_FRAMES or (group and not self.batch):
-                store_u32(self.arena + group_at, group)
-                group = 0
-                is_open = False
-                if not self.batch:
-                    break
-        if group:
-            store_u32(self.arena + group_at, group)
-        elif is_open:
-            at = group_at  # a count word for which no frame came
-        return at
-
-    cdef Py_ssize_t _take_plain(self, size_t at, uint32_t* frames) noexcept nogil:
-        """Read one frame in place, behind its size word; -1 = the TAP has none."""
-        cdef ssize_t got = c_read(self.tap_fd, self.arena + at + 4, BLOCK_FRAME_MAX_BYTES + 1)
-        frames[0] = 0
-        if got <= 0:
-            if got < 0 and errno == EINTR:
-                return 0
-            self.tap_ready = False
-            return -1
-        self.counters.tap_reads += 1
-        if got > BLOCK_FRAME_MAX_BYTES:
-            self.counters.drops_up += 1
-            return 0
-        store_u32(self.arena + at, <uint32_t>got)
-        frames[0] = 1
-        return 4 + got
-
-    cdef Py_ssize_t _take_super(
-        self, size_t at, uint32_t max_frames, uint32_t* frames
-    ) noexcept nogil:
-        """Cut (the rest of) a super-frame into the arena; -1 = the TAP has none.
-
-        What finds no room in this arena or group goes into the next one.
-        """
-        cdef Py_ssize_t put
-        frames[0] = 0
-        if self.in_segment == 0:
-            put = c_read(self.tap_fd, self.tap_in, OFFLOAD_READ_BYTES)
-            if put <= 0:
-                if put < 0 and errno == EINTR:
-                    return 0
-                self.tap_ready = False
-                return -1
-            self.counters.tap_reads += 1
-            self.in_size = <size_t>put
-        put = offload_split(
-            self.tap_in, self.in_size, self.arena + at, ARENA_BYTES - at, max_frames,
-            &self.in_segment, frames,
-        )
-        if put >= 0:
-            return put
-        self.in_segment = 0
-        if put == SPLIT_MALFORMED:
-            self.counters.drops_up += 1
-        return 0
 
     cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil:
         """Queue a small item behind what waits and try to send it."""

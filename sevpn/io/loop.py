@@ -11,7 +11,8 @@ native coroutine that awaits one thing at a time:
 it did; those may await again. While a pump is awaited the pump's own C loop is the one
 that sleeps: the loop's epoll descriptor is nested in it, so nothing is missed.
 
-Times are monotonic seconds.
+Times are seconds since boot, suspended time included: what ran out while the machine slept
+has run out when it wakes.
 """
 
 import posix
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 PUMP_WAKE = 1  # the pump's reason bit for "the nested epoll descriptor is readable"
 
-now_s = time.monotonic
+
+def now_s() -> float:
+    """Return the seconds since boot, suspended time included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Cancelled(BaseException):
@@ -42,13 +46,21 @@ class Cancelled(BaseException):
 class Wait:
     """One thing a task waits for; awaiting it gives the result."""
 
-    __slots__ = ("deadline_s", "fd", "mask", "pump")
+    __slots__ = ("deadline_s", "fd", "is_pokable", "mask", "pump")
 
-    def __init__(self, fd: int, mask: int, deadline_s: float | None, pump: "Pump | None") -> None:
+    def __init__(
+        self,
+        fd: int,
+        mask: int,
+        deadline_s: float | None,
+        pump: "Pump | None",
+        is_pokable: bool = False,
+    ) -> None:
         self.fd = fd
         self.mask = mask
         self.deadline_s = deadline_s
         self.pump = pump
+        self.is_pokable = is_pokable  # poke() ends it early
 
     def __await__(self) -> "Generator[Wait, int, int]":
         return (yield self)
@@ -106,16 +118,23 @@ class Loop:
         return await Wait(fd, select.EPOLLOUT, deadline_s, None) != 0
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Wait until the monotonic clock shows `deadline_s`."""
+        """Wait until the clock shows `deadline_s`."""
         await Wait(-1, 0, deadline_s, None)
 
     async def sleep(self, seconds: float) -> None:
         """Wait for some seconds."""
         await Wait(-1, 0, now_s() + seconds, None)
 
+    async def doze(self, deadline_s: float) -> bool:
+        """Wait until `deadline_s`; True when somebody poked before."""
+        return await Wait(-1, 0, deadline_s, None, True) != 0
+
     async def pump(self, pump: "Pump", deadline_s: float | None) -> int:
-        """Let `pump` move frames; return its reason bits, 0 when the deadline passed."""
-        return await Wait(-1, 0, deadline_s, pump)
+        """Let `pump` move frames; return its reason bits.
+
+        0 when the deadline passed, PUMP_WAKE when somebody poked.
+        """
+        return await Wait(-1, 0, deadline_s, pump, True)
 
     async def join(self, task: Task, deadline_s: float | None = None) -> bool:
         """Wait for the end of another task; False when the deadline passed first."""
@@ -150,6 +169,11 @@ class Loop:
         task.cancelled = True
         task.pending = Cancelled()
         self._forget_wait(task)
+
+    def poke(self, task: Task) -> None:
+        """End the pump or doze that a task is in: it has something to look at."""
+        if task.wait is not None and task.wait.is_pokable:
+            self._resume(task, PUMP_WAKE)
 
     def run(self, task: Task) -> None:
         """Turn the loop until `task` is done, then raise what it ended with, if anything."""
