@@ -86,7 +86,7 @@ class Sevpn:
         trace: TracebackType | None,
     ) -> None:
         self.process.kill()
-        if kind is not None and error is not None:
+        if error is not None and self.process.describe() not in str(error):
             error.add_note(self.process.describe())
 
     @property

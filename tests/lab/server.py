@@ -200,7 +200,16 @@ class SoftEther:
             script.flush()
             secret = [f"/PASSWORD:{password}"] if password else []
             done = self.namespace.run(
-                *("vpncmd", "localhost:443", "/SERVER", *secret, "/CSV", f"/IN:{script.name}"),
+                *(
+                    "env",
+                    "LC_ALL=C.UTF-8",
+                    "vpncmd",
+                    "localhost:443",
+                    "/SERVER",
+                    *secret,
+                    "/CSV",
+                    f"/IN:{script.name}",
+                ),
                 check=False,
             )
         if done.returncode or re.search(r"Error code: \d+", done.stdout):
@@ -212,8 +221,8 @@ class SoftEther:
         return [f"UserCreate {user} /GROUP:none /REALNAME:none /NOTE:none"]
 
     def _user_lines(self, user: str, password: str) -> list[str]:
-        quoted = f'UserPasswordSet {user} /PASSWORD:"{password}"'
-        return [*self._create_lines(user), quoted]
+        quoted = f'"{password}"' if password else ""
+        return [*self._create_lines(user), f"UserPasswordSet {user} /PASSWORD:{quoted}"]
 
     def create_user(self, user: str, password: str, hub: str = HUB) -> None:
         """Add a user with a password."""
@@ -224,7 +233,11 @@ class SoftEther:
         self.command(f"UserPolicySet {user} /NAME:{name} /VALUE:{value}", hub=hub)
 
     def sessions(self, hub: str = HUB) -> list[Session]:
-        """Return the sessions of people (not of SecureNAT or the bridge)."""
+        """Return the connected sessions of people.
+
+        Not those of SecureNAT and the bridge, and not those that have lost their connection:
+        there is no logout, so the server keeps such a session until it times out.
+        """
         text = self.command("SessionList", hub=hub)
         rows = list(csv.reader(io.StringIO(text)))
         start = next(n for n, row in enumerate(rows) if row and row[0] == "Session Name")
@@ -235,6 +248,7 @@ class SoftEther:
             for row in rows[start + 1 :]
             if len(row) == len(head)
             and row[column["User Name"]] not in {"Local Bridge", "SecureNAT"}
+            and not row[column["TCP Connections"]].startswith("0 ")
         ]
 
     def disconnect(self, session: str, hub: str = HUB) -> None:
