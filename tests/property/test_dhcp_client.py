@@ -20,6 +20,7 @@ from support.dhcp_world import MAC, POOL, ROGUE_MAC, SERVER_MAC
 
 HELD = (dhcp.BOUND, dhcp.RENEWING, dhcp.REBINDING)
 FRAMES_PER_MINUTE = 100
+FITTING = -1  # the kind an honest server would answer with
 
 numbers = st.sampled_from([0, 1, 5, 9, 10, 20, 60, 3600, 0xFFFFFFFF]).map(
     lambda value: value.to_bytes(4, "big")
@@ -44,7 +45,10 @@ class Lie:
         asked = msg.decode_message(datagram.payload)
         server_id = "10.0.0.1" if self.known else "10.0.0.2"
         wanted = asked.options.get(50, parse_ip(asked.client))
-        values = {53: bytes((self.kind,)), 54: parse_ip(server_id), **self.values}
+        kind = self.kind
+        if kind == FITTING:
+            kind = msg.OFFER if asked.kind == msg.DISCOVER else msg.ACK
+        values = {53: bytes((kind,)), 54: parse_ip(server_id), **self.values}
         message = msg.Message(msg.OP_REPLY, asked.xid, asked.mac, values)
         message.your = self.address or format_ip(wanted)
         macs = (SERVER_MAC if self.known else ROGUE_MAC, b"\xff" * 6)
@@ -55,9 +59,18 @@ class Lie:
             return None
 
 
-lies = st.builds(
+# Clever ones keep the client going from state to state as fast as they can; clumsy ones
+# are wrong in any way.
+clever_lies = st.builds(
     Lie,
-    st.sampled_from([msg.OFFER, msg.ACK, msg.ACK, msg.NAK, 0, 255]),
+    st.sampled_from([FITTING, FITTING, FITTING, msg.NAK]),
+    st.just(True),
+    st.sampled_from(["", "", "", "10.0.0.66"]),
+    st.sampled_from([10, 10, 20]).map(lambda value: {51: value.to_bytes(4, "big")}),
+)
+clumsy_lies = st.builds(
+    Lie,
+    st.sampled_from([msg.OFFER, msg.ACK, msg.NAK, 0, 255]),
     st.sampled_from([True, True, False]),
     st.sampled_from(["", "", "10.0.0.10", "10.0.0.66", "127.0.0.1", "0.0.0.0"]),
     st.fixed_dictionaries(
@@ -73,6 +86,7 @@ lies = st.builds(
         },
     ),
 )
+lies = clever_lies | clumsy_lies
 
 
 class Watch:
@@ -253,7 +267,9 @@ def test_random_interaction(
 
 
 @given(
-    st.lists(st.lists(lies, max_size=3), min_size=1, max_size=8),
+    st.lists(
+        st.lists(clever_lies, max_size=2) | st.lists(lies, max_size=3), min_size=1, max_size=8
+    ),
     st.integers(0, 2**32),
     st.booleans(),
 )
