@@ -138,9 +138,15 @@ class Loop:
 
     async def join(self, task: Task, deadline_s: float | None = None) -> bool:
         """Wait for the end of another task; False when the deadline passed first."""
-        if not task.done and self._current is not None:
-            task.joiners.append(self._current)
-            await Wait(-1, 0, deadline_s, None)
+        joiner = self._current
+        if not task.done and joiner is not None:
+            task.joiners.append(joiner)
+            try:
+                await Wait(-1, 0, deadline_s, None)
+            finally:
+                # Left by a deadline or cancelled: the end must not disturb a later wait.
+                if joiner in task.joiners:
+                    task.joiners.remove(joiner)
         return task.done
 
     # --- for everybody ---
@@ -176,19 +182,26 @@ class Loop:
             self._resume(task, PUMP_WAKE)
 
     def run(self, task: Task) -> None:
-        """Turn the loop until `task` is done, then raise what it ended with, if anything."""
+        """Turn the loop until `task` is done, then raise what it ended with, if anything.
+
+        When another task fails, `task` is cancelled, so that it undoes what it did, and
+        then the failure is raised.
+        """
+        failed: Task | None = None
         while not task.done:
             self._turn()
             for other in self._tasks:
-                if other is not task and other.error is not None:
-                    self._raise_unless_cancelled(other)
+                if failed is None and other is not task and self._has_failed(other):
+                    failed = other
+                    self.cancel(task)
             self._tasks = [t for t in self._tasks if not t.done]
-        self._raise_unless_cancelled(task)
+        for ended in (failed, task):
+            if ended is not None and ended.error is not None and self._has_failed(ended):
+                raise ended.error
 
     @staticmethod
-    def _raise_unless_cancelled(task: Task) -> None:
-        if task.error is not None and not isinstance(task.error, Cancelled):
-            raise task.error
+    def _has_failed(task: Task) -> bool:
+        return task.error is not None and not isinstance(task.error, Cancelled)
 
     # --- inside ---
 
@@ -273,7 +286,8 @@ class Loop:
         finally:
             self._current = outer
         if task.done:
-            for joiner in task.joiners:
+            joiners, task.joiners = task.joiners, []
+            for joiner in joiners:
                 if not joiner.done and joiner.wait is not None:
                     self._resume(joiner, 1)
 
