@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from typing import TYPE_CHECKING
 
@@ -15,64 +16,18 @@ if TYPE_CHECKING:
 
 # C modules that neither sevpn nor the freezer touches. Which of the rest get into the
 # binary is decided by the table of built-in modules, see inittab.py.
-LEFT_OUT = [
-    "_asyncio",
-    "_bisect",
-    "_bz2",
-    "_codecs_cn",
-    "_codecs_hk",
-    "_codecs_iso2022",
-    "_codecs_jp",
-    "_codecs_kr",
-    "_codecs_tw",
-    "_csv",
-    "_ctypes",
-    "_ctypes_test",
-    "_curses",
-    "_curses_panel",
-    "_dbm",
-    "_decimal",
-    "_elementtree",
-    "_gdbm",
-    "_hashlib",
-    "_interpchannels",
-    "_interpqueues",
-    "_interpreters",
-    "_lsprof",
-    "_lzma",
-    "_multibytecodec",
-    "_multiprocessing",
-    "_posixshmem",
-    "_queue",
-    "_sqlite3",
-    "_ssl",
-    "_tkinter",
-    "_uuid",
-    "_zoneinfo",
-    "audioop",
-    "cmath",
-    "grp",
-    "mmap",
-    "nis",
-    "pyexpat",
-    "readline",
-    "resource",
-    "spwd",
-    "syslog",
-    "termios",
-    "xxlimited",
-    "xxlimited_35",
-    "xxsubtype",
-    "zlib",
-]
-CONFIGURE = [
-    "--prefix=/usr",
-    "--disable-shared",
-    "--without-ensurepip",
-    "--without-doc-strings",
-    "--without-mimalloc",
-    "--disable-test-modules",
-]
+LEFT_OUT = (
+    "_asyncio _bisect _bz2 _codecs_cn _codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr "
+    "_codecs_tw _csv _ctypes _ctypes_test _curses _curses_panel _dbm _decimal _elementtree "
+    "_gdbm _hashlib _interpchannels _interpqueues _interpreters _lsprof _lzma "
+    "_multibytecodec _multiprocessing _posixshmem _queue _sqlite3 _ssl _tkinter _uuid "
+    "_zoneinfo audioop cmath grp mmap nis pyexpat readline resource spwd syslog termios "
+    "xxlimited xxlimited_35 xxsubtype zlib"
+)
+CONFIGURE = (
+    "--prefix=/usr --disable-shared --without-ensurepip --without-doc-strings "
+    "--without-mimalloc --disable-test-modules"
+)
 FLAGS = (
     "-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables "
     "-fomit-frame-pointer"
@@ -94,13 +49,13 @@ def build(
 ) -> Path:
     """Return a directory with include/, lib/ (the standard library) and libpython.a.
 
-    For the machine that builds it also holds `python`, a runnable interpreter: `python.sh`.
-    `build_python` is one of the same version for cross builds, else None.
+    It also holds `python`, an interpreter that runs on the target and finds lib/ beside it.
+    For a cross build, `build_python` is the directory made for the machine that builds.
     """
-    configure = list(CONFIGURE)
-    answers = {f"py_cv_module_{name}": "n/a" for name in LEFT_OUT}
+    configure = CONFIGURE.split()
+    answers = {f"py_cv_module_{name}": "n/a" for name in LEFT_OUT.split()}
     if build_python:
-        configure += [f"--host={target.triple}", "--build=x86_64-linux-gnu"]
+        configure += [f"--host={target.triple}", f"--build={platform.machine()}-linux-gnu"]
         answers |= CROSS_ANSWERS
 
     def make(work: Path, result: Path) -> None:
@@ -120,7 +75,7 @@ def build(
             "LDFLAGS": "-static -Wl,--gc-sections",
         }
         log = work / "log"
-        cross = [f"--with-build-python={build_python}"] if build_python else []
+        cross = [f"--with-build-python={build_python / 'python'}"] if build_python else []
         run(["./configure", *configure, *cross], tree, env=env, log=log)
         run(["make", f"-j{jobs()}", "python"], tree, env=env, log=log)
         shutil.copytree(tree / "Include", result / "include")
@@ -131,6 +86,8 @@ def build(
             shutil.copy(next(tree.glob(f"*/{name}")), result)
         ignored = shutil.ignore_patterns("test", "idlelib", "__pycache__", "tkinter", "turtledemo")
         shutil.copytree(tree / "Lib", result / "lib" / "python3.13", ignore=ignored)
+        # Python looks for it beside its library, and warns without.
+        (result / "lib" / "python3.13" / "lib-dynload").mkdir()
 
     key = key_of(
         tools.key, source.sha256, " ".join(configure), str(sorted(answers)), PARTS / "cpython.py"
