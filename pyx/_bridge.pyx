@@ -127,8 +127,8 @@ cdef class Bridge:
         self.captured = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
         self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
         self.merger = <Merger*>calloc(1, sizeof(Merger))
-        if (self.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL or self.plain == NULL
-                or self.captured == NULL or self.refs == NULL):
+        if (self.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL
+                or self.plain == NULL or self.captured == NULL or self.refs == NULL):
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:

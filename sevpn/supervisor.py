@@ -8,6 +8,7 @@ Layer 4. What to do after an error is decided here, from its class alone:
     everything else                                 wait -reconnect-delay, growing
 """
 
+import _socket
 import posix
 
 from sevpn import log
@@ -16,13 +17,15 @@ from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, T
 from sevpn.host import plan
 from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
 from sevpn.io import tap as tap_device
-from sevpn.io.loop import Loop, now_s
+from sevpn.io.loop import Loop, Task, now_s
 from sevpn.session.hostside import HostSide
 from sevpn.session.identity import stable_mac
 from sevpn.session.leasing import LeaseKeeper
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.network import Network
-from sevpn.session.state import CONFIGURING, RECONNECTING, RunState
+from sevpn.session.resume import resume
+from sevpn.session.roaming import Roamer
+from sevpn.session.state import CONFIGURING, RECONNECTING, STOPPING, RunState
 from sevpn.session.tunnel import Lost, Tunnel
 
 TYPE_CHECKING = False
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
     from sevpn.config import Config
 
 BACKOFF_FACTOR = 1.5
-RESUME_INTERVAL_S = 1.0  # between connections, or the server takes us for an attack
 RESUMED_TOO_SHORT_S = 2.0  # a resumed connection that ends sooner is none (6.9)
-CODE_SESSION_GONE = (13, 14)
 
 
 class Backoff:
@@ -68,6 +69,7 @@ class Supervisor:
         self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
         self.state = RunState(now_s())
         self._agent = LoginAgent(loop, config, self._enter)
+        self._task: Task | None = None
         self._mac = mac or stable_mac(config.host, config.hub, config.user)
         self._pinned: set[str] = set()  # server addresses with a host route of ours
         self._tap = tap_device.open_tap(config.tap, offload=not config.no_offload)
@@ -80,6 +82,7 @@ class Supervisor:
     async def run(self) -> None:
         """Run until cancelled, or until an error says that going on makes no sense."""
         once = self._config.once
+        self._task = self._loop.current
         try:
             while True:
                 try:
@@ -93,8 +96,11 @@ class Supervisor:
                         raise TransportError("the session has ended")
                     await self._pause(None)
         finally:
+            self._enter(STOPPING)
+            self._roamer.close()
+            await self._roamer.settle()
             await self._network.settle()
-            await self._host.undo()
+            await self._host.undo_everything()
             self._close()
 
     # --- start and end ---
@@ -114,7 +120,13 @@ class Supervisor:
         if not config.no_dhcp:
             name = posix.uname().nodename
             keeper = LeaseKeeper(self._mac, name, self._network, config.once, posix.urandom)
-        self._tunnel = Tunnel(self._loop, self._bridge, self._network, keeper, self.state)
+        self._roamer = Roamer(
+            self._loop, config, self._host, tap.name, _socket.if_nametoindex(tap.name)
+        )
+        self._roamer.on_change = self._wake
+        self._tunnel = Tunnel(
+            self._loop, self._bridge, self._network, keeper, self._roamer, self.state
+        )
 
     def _lock(self, path: str, what: str) -> None:
         lock = Lock(path)
@@ -127,6 +139,11 @@ class Supervisor:
         self._tap.close()
         for lock in reversed(self._locks):
             lock.release()
+
+    def _wake(self) -> None:
+        """The host's network changed: whoever waits looks at it now."""
+        if self._task is not None:
+            self._loop.poke(self._task)
 
     def _enter(self, state: str) -> None:
         self.state.enter(state, now_s())
@@ -150,7 +167,8 @@ class Supervisor:
                 session.connection.close()
                 if is_resumed and now_s() - since_s < RESUMED_TOO_SHORT_S:
                     break
-                successor = await self._resume(session)
+                self._enter(RECONNECTING)
+                successor = await resume(self._loop, self._agent, self._roamer, session)
                 if successor is None:
                     break
                 session, is_resumed = successor, True
@@ -179,27 +197,8 @@ class Supervisor:
         await self._host.apply(steps)
         self._pinned.add(server_ip)
         self._network.server_ips = sorted(self._pinned)
+        self._roamer.follow(server_ip, session.connection.local[0])
         self._tunnel.start_lease()
-
-    async def _resume(self, session: Established) -> Established | None:
-        """Try to get the session back within its timeout; None = it is gone."""
-        self._enter(RECONNECTING)
-        deadline_s = now_s() + session.welcome.timeout_ms / 1000
-        while True:
-            try:
-                resumed = await self._agent.resume(session)
-            except ServerError as error:
-                log.debug(f"cannot resume: {error}")
-                if error.code in CODE_SESSION_GONE:
-                    return None
-            except SevpnError as error:
-                log.debug(f"cannot resume: {error}")
-            else:
-                log.info(f"session {session.welcome.session_name} resumed")
-                return resumed
-            if now_s() + RESUME_INTERVAL_S >= deadline_s:
-                return None
-            await self._loop.sleep(RESUME_INTERVAL_S)
 
     # --- after an error ---
 
@@ -228,4 +227,6 @@ class Supervisor:
             self.state.last_error = str(error)
             log.error(str(error), error.hint)
         log.info(f"reconnecting in {delay_s:.3g} s")
-        await self._loop.sleep(delay_s)
+        if await self._loop.doze(now_s() + delay_s):
+            log.info("the local network changed: reconnecting now")
+            self._backoff.reset()

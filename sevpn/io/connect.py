@@ -8,6 +8,7 @@ import _socket
 import errno
 import posix
 import select
+import sys
 
 from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
@@ -21,8 +22,13 @@ RACE_STAGGER_S = 0.25
 # What may wait unsent in the socket beyond what TCP has in flight: bounds the delay that a
 # bulk upload adds to everything behind it. One push of the bridge fits.
 NOTSENT_LOWAT_BYTES = 131072
+# A path on which nothing is acknowledged for so long is dead; the kernel then says so.
+DEAD_PATH_TIMEOUT_S = 8.0
 _TCP_NOTSENT_LOWAT = 25
 _TCP_USER_TIMEOUT = 18
+_TCP_INFO_BYTES = 60
+_UNACKED_AT = 24  # u32 offsets in struct tcp_info, <linux/tcp.h>
+_LAST_ACK_AT = 56
 
 
 class Connection:
@@ -36,6 +42,15 @@ class Connection:
         self.address = address
         self.port = port
         self.local = sock.getsockname()
+
+    def silent_s(self) -> float:
+        """Return for how long the far end has owed an acknowledgement, 0.0 = it does not."""
+        info = self.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _TCP_INFO_BYTES)
+        if len(info) < _TCP_INFO_BYTES:
+            return 0.0
+        unacked = int.from_bytes(info[_UNACKED_AT : _UNACKED_AT + 4], sys.byteorder)
+        last_ack_ms = int.from_bytes(info[_LAST_ACK_AT : _LAST_ACK_AT + 4], sys.byteorder)
+        return last_ack_ms / 1000 if unacked else 0.0
 
     def close(self, notify: bool = True) -> None:
         """Say close_notify (protocol.md 6.9) and close the socket; harmless when repeated."""
@@ -51,6 +66,8 @@ def _start(address: Address, port: int) -> _socket.socket:
     try:
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         sock.setsockopt(_socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+        timeout_ms = int(DEAD_PATH_TIMEOUT_S * 1000)
+        sock.setsockopt(_socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, timeout_ms)
         code = sock.connect_ex(address.sockaddr(port))
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, posix.strerror(code))
@@ -113,11 +130,11 @@ def show(address: Address, port: int) -> str:
 
 
 async def connect_tcp(
-    loop: Loop, addresses: list[Address], port: int
+    loop: Loop, addresses: list[Address], port: int, timeout_s: float = CONNECT_TIMEOUT_S
 ) -> tuple[_socket.socket, Address]:
     """Connect to the first address that answers. Raises TransportError for the last failure."""
     race = _Race(port)
-    deadline_s = now_s() + CONNECT_TIMEOUT_S
+    deadline_s = now_s() + timeout_s
     left = list(addresses)
     try:
         while True:
@@ -207,6 +224,7 @@ class Dialer:
         port: int,
         addresses: "list[Address] | None" = None,
         expected_der: bytes = b"",
+        timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> Connection:
         """Resolve `host`, connect, shake hands and judge the certificate.
 
@@ -218,7 +236,7 @@ class Dialer:
         """
         if addresses is None:
             addresses = await resolve(loop, host, port)
-        sock, address = await connect_tcp(loop, addresses, port)
+        sock, address = await connect_tcp(loop, addresses, port, timeout_s)
         try:
             context = Context(legacy=self.insecure)
             store = ""

@@ -136,18 +136,25 @@ class Loop:
         """
         return await Wait(-1, 0, deadline_s, pump, True)
 
-    async def join(self, task: Task, deadline_s: float | None = None) -> bool:
-        """Wait for the end of another task; False when the deadline passed first."""
+    async def join(
+        self, task: Task, deadline_s: float | None = None, is_pokable: bool = False
+    ) -> bool:
+        """Wait for the end of another task; False when the deadline (or a poke) came first."""
         joiner = self._current
         if not task.done and joiner is not None:
             task.joiners.append(joiner)
             try:
-                await Wait(-1, 0, deadline_s, None)
+                await Wait(-1, 0, deadline_s, None, is_pokable)
             finally:
                 # Left by a deadline or cancelled: the end must not disturb a later wait.
                 if joiner in task.joiners:
                     task.joiners.remove(joiner)
         return task.done
+
+    @property
+    def current(self) -> Task | None:
+        """The task that runs now; None outside of tasks."""
+        return self._current
 
     # --- for everybody ---
 
@@ -177,7 +184,7 @@ class Loop:
         self._forget_wait(task)
 
     def poke(self, task: Task) -> None:
-        """End the pump or doze that a task is in: it has something to look at."""
+        """End the pump, doze or join that a task is in: it has something to look at."""
         if task.wait is not None and task.wait.is_pokable:
             self._resume(task, PUMP_WAKE)
 

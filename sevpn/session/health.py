@@ -14,7 +14,7 @@ ANSWERED = "answered"
 SILENT = "silent"
 
 ASK_FIRST_S = 0.3  # until the first answer
-ASK_IDLE_S = 5.0  # while all is well
+ASK_IDLE_S = 3.0  # while all is well
 ASK_AGAIN_S = 0.7  # after a question without answer
 QUESTIONS = 3  # without an answer: silent
 

@@ -24,12 +24,13 @@ SETTLE_TIMEOUT_S = 5.0
 class HostSide:
     """The undo records of a run, and the only way to add to them."""
 
-    __slots__ = ("_busy", "_error", "_loop", "journal_path", "records")
+    __slots__ = ("_busy", "_error", "_has_changed", "_loop", "journal_path", "records")
 
     def __init__(self, loop: Loop, journal_path: str) -> None:
         self._loop = loop
         self._busy: Task | None = None
         self._error: HostError | None = None
+        self._has_changed = False
         self.journal_path = journal_path
         self.records: list[Record] = []
 
@@ -41,20 +42,38 @@ class HostSide:
         if not steps:
             return
         await self.settle()
+        self._has_changed = True
         self._busy = self._loop.spawn("host", self._apply(steps))
         await self._loop.join(self._busy)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
-    async def undo(self, records: "list[Record] | None" = None) -> None:
-        """Undo the given records, or all of them; says what had to be left."""
+    async def undo(self, records: "list[Record]") -> None:
+        """Undo the given records; says what had to be left."""
         await self.settle()
-        chosen = list(self.records) if records is None else records
-        if not chosen:
+        if not records:
             return
-        self._busy = self._loop.spawn("host", self._undo(chosen))
+        self._busy = self._loop.spawn("host", self._undo("undo", records))
         await self._loop.join(self._busy)
+
+    async def undo_everything(self) -> None:
+        """Undo all records, and what a killed child left in the journal."""
+        await self.settle()
+        if not self._has_changed:
+            return
+        self._busy = self._loop.spawn("host", self._undo("undo_everything", list(self.records)))
+        await self._loop.join(self._busy)
+
+    async def repin(self, server_ip: str, ifname: str) -> None:
+        """Move the server's host route to the way that reaches it now. Raises HostError."""
+        await self.settle()
+        old = next((r for r in self.records if _is_pin_of(r, server_ip)), None)
+        self._busy = self._loop.spawn("repin", self._repin(old, server_ip, ifname))
+        await self._loop.join(self._busy)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     async def settle(self) -> None:
         """Wait until no change is under way."""
@@ -75,21 +94,41 @@ class HostSide:
         if failed is not None:
             self._error = HostError(failed["message"], failed["hint"], failed["errno"])
 
-    async def _undo(self, records: "list[Record]") -> None:
+    async def _repin(self, old: "Record | None", server_ip: str, ifname: str) -> None:
+        self._error = None
+        try:
+            answer = await self._call("repin", old, server_ip, ifname)
+        except HostError as error:
+            self._error = error
+            return
+        if answer["undo"]:
+            if answer["undo"] != [old]:
+                log.info(f"the way to {server_ip} changed: its host route was moved")
+            self.records = [r for r in self.records if r != old]
+            self.records[:0] = answer["undo"]  # undone last, as it was made first
+        failed = answer["error"]
+        if failed is not None:
+            self._error = HostError(failed["message"], failed["hint"], failed["errno"])
+
+    async def _undo(self, function: str, records: "list[Record]") -> None:
         self.records = [r for r in self.records if r not in records]
         try:
-            left = await self._call("undo", records)
+            left = await self._call(function, records)
         except HostError as error:
             log.error(f"could not restore the host's configuration: {error}", error.hint)
             return
         for line in left:
             log.warning(line)
 
-    async def _call(self, name: str, argument: object) -> "Any":
+    async def _call(self, name: str, *arguments: object) -> "Any":
         return await child.call(
             self._loop,
             f"sevpn.host.worker:{name}",
             self.journal_path,
-            argument,
+            *arguments,
             timeout_s=APPLY_TIMEOUT_S,
         )
+
+
+def _is_pin_of(record: "Record", server_ip: str) -> bool:
+    return bool(record.get("is_pin")) and record.get("network") == server_ip

@@ -98,6 +98,11 @@ class LeaseKeeper:
         if self._watch is not None:
             self._watch.ask_now(now_s)
 
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether the gateway has stopped to answer."""
+        return self._watch is not None and self._watch.state == SILENT
+
     def deadline_s(self) -> float | None:
         """Return when `tick` is due, None = never."""
         times = [self._dhcp.deadline()]

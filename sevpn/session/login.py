@@ -24,6 +24,9 @@ from sevpn.proto.welcome import Redirect, Welcome
 from sevpn.session.identity import unique_id
 from sevpn.session.state import AUTHENTICATING, CONNECTING
 
+# A resumed session has to be quick: better to try again than to wait for lost SYNs.
+RESUME_CONNECT_TIMEOUT_S = 3.0
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +176,12 @@ class LoginAgent:
         """
         old = session.connection
         connection = await self._dialer.connect(
-            self._loop, self._config.host, old.port, [old.address], session.certificate
+            self._loop,
+            self._config.host,
+            old.port,
+            [old.address],
+            session.certificate,
+            RESUME_CONNECT_TIMEOUT_S,
         )
         try:
             machine = Handshake(

@@ -20,6 +20,7 @@ from sevpn._bridge import (
 from sevpn.errors import BlockError, HostError
 from sevpn.io.loop import Cancelled, Loop, now_s
 from sevpn.proto.keepalive import dead_at_s, keepalive_size_bytes, next_keepalive_s
+from sevpn.session.roaming import UNKNOWN, Roamer
 from sevpn.session.state import DEGRADED, READY, RunState
 
 TYPE_CHECKING = False
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 # While the host is being configured, look after it this often.
 BUSY_POLL_S = 0.05
+# After a change of the local network that seems to leave the connection alone, this long
+# may pass without a word from the server.
+DOUBT_LIMIT_S = 2.0
+# When the gateway is silent too, so long without a TCP acknowledgement is the end.
+SILENT_LIMIT_S = 1.5
 CODE_AUTO_DISCONNECT = 126
 
 
@@ -45,7 +51,11 @@ class Tunnel:
         "_keepalive_s",
         "_keeper",
         "_loop",
+        "_doubt_s",
         "_network",
+        "_roamer",
+        "_seen",
+        "_session",
         "_state",
         "_timeout_ms",
         "was_ready",
@@ -57,13 +67,18 @@ class Tunnel:
         bridge: Bridge,
         network: "Network",
         keeper: "LeaseKeeper | None",
+        roamer: Roamer,
         state: RunState,
     ) -> None:
         self._loop = loop
         self._bridge = bridge
         self._network = network
         self._keeper = keeper  # None with -no-dhcp
+        self._roamer = roamer
+        self._seen = 0  # the roamer's generation that was looked at
+        self._doubt_s = 0.0  # since when the way to the server is doubted, 0 = it is not
         self._state = state
+        self._session: Established | None = None
         self._timeout_ms = 0
         self._keepalive_s = 0.0
         self.was_ready = False  # a session of this run has been usable
@@ -83,7 +98,9 @@ class Tunnel:
         welcome = session.welcome
         self._timeout_ms = welcome.timeout_ms
         self._bridge.attach(session.connection.stream, session.rest)
+        self._session = session
         self._keepalive_s = now_s()
+        self._doubt_s = 0.0
         end_s = None
         if welcome.policy.get("AutoDisconnect"):
             end_s = now_s() + welcome.policy["AutoDisconnect"]
@@ -92,6 +109,7 @@ class Tunnel:
                 now = now_s()
                 self._keep_alive(now)
                 self._look_after_lease(now)
+                self._look_after_path(now)
                 if self._network.failure is not None:
                     raise self._network.failure
                 if end_s is not None and now >= end_s:
@@ -109,6 +127,8 @@ class Tunnel:
     def _deadline_s(self, now: float, end_s: float | None) -> float:
         dead = dead_at_s(self._bridge.last_received_s, self._timeout_ms)
         deadline = min(self._keepalive_s, dead)
+        if self._doubt_s:
+            deadline = min(deadline, self._doubt_s + DOUBT_LIMIT_S)
         if self._keeper is not None:
             due = self._keeper.deadline_s()
             if due is not None:
@@ -143,6 +163,32 @@ class Tunnel:
         size = keepalive_size_bytes(dice[1] << 8 | dice[2])
         self._bridge.keepalive(posix.urandom(size))
         self._keepalive_s = next_keepalive_s(now, self._timeout_ms, dice[0])
+
+    def _look_after_path(self, now: float) -> None:
+        """Find out early that the connection is dead. Raises Lost."""
+        session, roamer, keeper = self._session, self._roamer, self._keeper
+        if session is None:
+            return
+        if roamer.generation != self._seen:
+            self._seen = roamer.generation
+            if roamer.source not in ("", UNKNOWN):
+                if roamer.source != session.connection.local[0]:
+                    raise Lost("the local network changed")
+                if keeper is not None:
+                    keeper.doubt(now)
+                    self._doubt_s = now
+        if self._doubt_s:
+            if self._bridge.last_received_s > self._doubt_s:
+                self._doubt_s = 0.0
+            elif now >= self._doubt_s + DOUBT_LIMIT_S and roamer.source:
+                raise Lost("the way to the server is dead since the local network changed")
+        elif (
+            keeper is not None
+            and keeper.is_silent
+            and session.connection.silent_s() > SILENT_LIMIT_S
+            and roamer.source
+        ):
+            raise Lost("the way to the server is dead")
 
     def _look_after_lease(self, now: float) -> None:
         keeper = self._keeper

@@ -1,0 +1,138 @@
+"""Follows the host from network to network. Layer 3.
+
+When links, addresses or routes change, a child looks for the way to the server as it would
+be without us. The server's host route is moved there at once, and whoever waits (a tunnel,
+a reconnect delay) is told: a connection whose local address is not the one of the new way
+is dead, and is replaced in milliseconds instead of after a timeout.
+"""
+
+from sevpn import log
+from sevpn.errors import HostError
+from sevpn.io import child
+from sevpn.io.loop import Loop, Task
+from sevpn.io.netwatch import NetWatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sevpn.config import Config
+    from sevpn.session.hostside import HostSide
+
+# Changes come in bursts (link, address, routes): look when they have settled a little.
+SETTLE_S = 0.08
+UNKNOWN = "unknown"  # the way to the server was not looked for yet
+
+
+class Roamer:
+    """Keeps the pinned routes of the servers in use on the way that reaches them now.
+
+    `generation` grows with each look after a change; `source` is the local address the host
+    would use to reach the server now, "" when there is no way, UNKNOWN before the first
+    look. `on_change` is called after each look. `hijacks` are the foreign routes that took
+    traffic out of the tunnel since they were first seen (TunnelVision).
+    """
+
+    __slots__ = (
+        "_baseline",
+        "_config",
+        "_host",
+        "_is_dirty",
+        "_loop",
+        "_task",
+        "_watch",
+        "generation",
+        "hijacks",
+        "ifname",
+        "on_change",
+        "server_ip",
+        "source",
+    )
+
+    def __init__(
+        self, loop: Loop, config: "Config", host: "HostSide", ifname: str, ifindex: int
+    ) -> None:
+        self._loop = loop
+        self._config = config
+        self._host = host
+        self._task: Task | None = None
+        self._is_dirty = False
+        self._baseline: set[tuple[str, int, str]] | None = None
+        self.ifname = ifname
+        self.server_ip = ""
+        self.generation = 0
+        self.source = UNKNOWN
+        self.hijacks: list[tuple[str, int, str]] = []
+        self.on_change: Callable[[], None] = _nothing
+        self._watch = NetWatch(loop, ifindex, self._changed)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.close()
+
+    async def settle(self) -> None:
+        """Wait until no look is under way."""
+        if self._task is not None and not self._task.done:
+            await self._loop.join(self._task)
+
+    def follow(self, server_ip: str, source: str) -> None:
+        """Name the server address to keep pinned, and the local address it is reached from."""
+        self.server_ip = server_ip
+        self.source = source
+
+    def look(self) -> None:
+        """Look at the ways now, as after a change."""
+        self._changed()
+
+    def _changed(self) -> None:
+        self._is_dirty = True
+        if self._task is None or self._task.done:
+            self._task = self._loop.spawn("roaming", self._follow())
+
+    async def _follow(self) -> None:
+        while self._is_dirty:
+            await self._loop.sleep(SETTLE_S)
+            self._is_dirty = False
+            if not self.server_ip:
+                self.generation += 1
+                self.on_change()
+                continue
+            try:
+                await self._look()
+            except HostError as error:
+                log.debug(f"cannot look at the routes: {error}")
+                continue
+            self.generation += 1
+            self.on_change()
+
+    async def _look(self) -> None:
+        server_ip = self.server_ip
+        found = await child.call(self._loop, "sevpn.host.worker:survey", self.ifname, [server_ip])
+        if not isinstance(found, dict):
+            return
+        path = found["paths"].get(server_ip)
+        source = path["source"] if path else ""
+        if source != self.source:
+            log.debug(f"the way to {server_ip} starts at {source or 'no address: no network'}")
+        self.source = source
+        if path and not self._config.no_dhcp:
+            await self._host.repin(server_ip, self.ifname)
+        self._judge_routes([(n, p, i) for n, p, i in found["routes"]])
+
+    def _judge_routes(self, routes: "list[tuple[str, int, str]]") -> None:
+        """Warn of routes that appear on other links while we hold the default route."""
+        if self._baseline is None or not self._config.accept_default_gateway:
+            self._baseline = set(routes)
+            return
+        new = [route for route in routes if route not in self._baseline]
+        for network, prefix_len, ifname in new:
+            if (network, prefix_len, ifname) not in self.hijacks:
+                log.warning(
+                    f"a new route {network}/{prefix_len} on {ifname} takes traffic out of the "
+                    "tunnel (a rogue DHCP server can do this: TunnelVision)"
+                )
+        self.hijacks = new
+
+
+def _nothing() -> None:
+    """Nobody wants to be told."""
