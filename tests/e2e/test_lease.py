@@ -21,6 +21,7 @@ from lab.dhcp import (
 )
 from lab.server import FAR_IP, HUB_NAT, LAN_IP, LAN_TAP, NAT_IP
 from lab.smalldhcp import SmallDhcp
+from sevpn.dhcp.timers import T1_MIN_S
 from sevpn.errors import EXIT_LEASE
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAC = "5e:3b:6f:63:a8:3e"
 LEASE_S = 20
+SHORTEST_LEASE_S = 2 * T1_MIN_S
 
 
 def test_securenat(host: Namespace, server: SoftEther) -> None:
@@ -142,11 +144,11 @@ def last_line_at(dhcp: SmallDhcp, kind: str) -> float:
 
 def test_nak_on_renewal(host: Namespace, server: SoftEther) -> None:
     """The server takes the address back: another one is asked for, everything moves to it."""
-    with SmallDhcp(server.namespace, "--lease=6", "--naks=1") as dhcp:
+    with SmallDhcp(server.namespace, f"--lease={SHORTEST_LEASE_S}", "--naks=1") as dhcp:
         with Sevpn(host, *flags("-policy-route-table", "200")) as run:
             first = run.wait_address()
             mark = dhcp.process.mark()
-            dhcp.process.wait_line("^NAK", 6.0, mark)
+            dhcp.process.wait_line("^NAK", SHORTEST_LEASE_S, mark)
             second = run.wait_address(10.0, other_than=first)
             host.wait_ping(LAN_IP)
             assert first not in str(host.ip("addr", "show", TAP))
@@ -156,8 +158,8 @@ def test_nak_on_renewal(host: Namespace, server: SoftEther) -> None:
 
 
 def test_changed_range_of_dnsmasq(host: Namespace, server: SoftEther) -> None:
-    """The same against dnsmasq, restarted with another range; renewal after 3 seconds."""
-    with Dnsmasq(server.namespace, options=GATEWAY, t1_s=3, t2_s=60) as dhcp:
+    """The same against dnsmasq, restarted with another range; renewal after 5 seconds."""
+    with Dnsmasq(server.namespace, options=GATEWAY, t1_s=T1_MIN_S, t2_s=60) as dhcp:
         with Sevpn(host, *flags("-accept-default-gateway")) as run:
             first = run.wait_address()
             dhcp.restart(range_=OTHER_RANGE, forget=True)
@@ -170,11 +172,11 @@ def test_changed_range_of_dnsmasq(host: Namespace, server: SoftEther) -> None:
 
 def test_expiry(host: Namespace, server: SoftEther) -> None:
     """Nobody answers the renewals: the address goes when its time is over, and comes back."""
-    with SmallDhcp(server.namespace, "--lease=6", "--deaf-to-renewals") as dhcp:
+    with SmallDhcp(server.namespace, f"--lease={SHORTEST_LEASE_S}", "--deaf-to-renewals") as dhcp:
         with Sevpn(host, *flags()) as run:
             run.wait_address()
             mark = dhcp.process.mark()
-            dhcp.process.wait_line(r"^DISCOVER", 12.0, mark)
+            dhcp.process.wait_line(r"^DISCOVER", SHORTEST_LEASE_S + 3.0, mark)
             dhcp.process.wait_line(r"^ACK", 5.0, mark)
             run.wait_address()
             host.wait_ping(LAN_IP)
@@ -183,10 +185,10 @@ def test_expiry(host: Namespace, server: SoftEther) -> None:
 
 def test_renewal_is_unicast(host: Namespace, server: SoftEther, topology: Topology) -> None:
     capture = Capture(server.namespace, LAN_TAP, topology.scratch / "renew.pcap", "port 67")
-    with SmallDhcp(server.namespace, "--lease=4") as dhcp, capture:
+    with SmallDhcp(server.namespace, f"--lease={SHORTEST_LEASE_S}") as dhcp, capture:
         with Sevpn(host, *flags()) as run:
             address = run.wait_address()
-            dhcp.process.wait_line(r"renew$", 6.0)
+            dhcp.process.wait_line(r"renew$", SHORTEST_LEASE_S)
             dhcp.process.wait_line(r"^ACK", 2.0, dhcp.process.mark() - 1)
             run.stop()
     renewals = capture.rows(

@@ -85,7 +85,8 @@ class Sevpn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.process.kill()
+        # A gentle end first, so that one failed test leaves nothing for the next to trip over.
+        self.process.stop(3.0)
         if error is not None and self.process.describe() not in str(error):
             error.add_note(self.process.describe())
 

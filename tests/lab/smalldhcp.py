@@ -98,7 +98,7 @@ class _Server:
         return self.leases[mac]
 
     def answer(self, head: tuple[bytes, ...], kind: int, address: bytes) -> None:
-        mac, client_address = head[12][:6], head[8]
+        mac, client_address = head[11][:6], head[7]
         body = bytes([53, 1, kind, 54, 4]) + self.me
         if kind != NAK:
             lease_s = self.arguments.lease
@@ -107,8 +107,8 @@ class _Server:
             body += b"\x3b\x04" + (lease_s * 7 // 8).to_bytes(4)
             body += b"\x03\x04" + socket.inet_aton(self.arguments.router)
         message = _HEAD.pack(
-            *(2, 1, 6, 0, head[4], 0, head[6], client_address, address, self.me, head[11]),
-            *(head[12], b"", b"", _MAGIC),
+            *(2, 1, 6, 0, head[4], 0, head[6], client_address, address, self.me, head[10]),
+            *(head[11], b"", b"", _MAGIC),
         )
         # A NAK is broadcast, and so is everything to a client without an address.
         to = "255.255.255.255"
@@ -123,7 +123,7 @@ class _Server:
             return
         head = _HEAD.unpack_from(data)
         options = _options(data[_HEAD.size :])
-        kind, mac, client_address = options.get(53, b"\0")[0], head[12][:6], head[8]
+        kind, mac, client_address = options.get(53, b"\0")[0], head[11][:6], head[7]
         wanted = options.get(50, client_address)
         how = "select" if 54 in options else "reboot" if 50 in options else "renew"
         text = f"{MESSAGES.get(kind, kind)} {mac.hex(':')} {socket.inet_ntoa(wanted)} {how}"

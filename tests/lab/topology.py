@@ -56,7 +56,7 @@ RESOLV_CONF = f"# written by the administrator\nnameserver {CLIENT_GATEWAY}\nopt
 _CLIENT_NETWORK = f"""link set eth0 up
 addr add {CLIENT_IP}/24 dev eth0
 addr add {CLIENT_IP6}/64 dev eth0 nodad
-route add default via {CLIENT_GATEWAY}
+route add default via {CLIENT_GATEWAY} metric 100
 route add default via fd00:a::1
 """
 
