@@ -8,8 +8,8 @@ import _signal
 import sys
 
 from sevpn import __version__, log
-from sevpn.config import Config, HelpRequested, parse_args
-from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError, UsageError
+from sevpn.config import Config, FlagError, HelpRequested, parse_args, to_json
+from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError
 from sevpn.flags.validate import parse_mac, validate
 
 _END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
@@ -60,8 +60,6 @@ def _dispatch(arguments: list[str]) -> int:
         _print(f"sevpn {__version__}")
         return EXIT_OK
     if config.print_config:
-        from sevpn.config import to_json
-
         _print(to_json(config))
         return EXIT_OK
     validate(config)
@@ -73,11 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code (README, "Exit codes")."""
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
-    except HelpRequested as help_requested:
-        sys.stderr.write(str(help_requested))
+    except HelpRequested as usage:
+        sys.stderr.write(str(usage))  # as Go does
         return EXIT_OK
-    except UsageError as error:
-        log.error(str(error), error.hint)
+    except FlagError as error:
+        sys.stderr.write(f"{error}\n{error.usage}")
         return error.exit_code
     except SevpnError as error:
         log.error(str(error), error.hint)

@@ -242,10 +242,6 @@ class Dialer:
             store = ""
             if not self.insecure and not expected_der:
                 store = trust.load(context, self.ca_file)
-                if self.ca_file and not store:
-                    raise CertificateError(
-                        f"no CA certificate could be read from {self.ca_file}", "check -ca-file"
-                    )
             literal = parse_literal(host)
             name = literal.text if literal is not None else host.rstrip(".")
             encoded = name.encode("ascii") if name.isascii() else name.encode("idna")

@@ -7,6 +7,7 @@ Layer 2. A static OpenSSL knows no distribution, so the usual places are tried i
 import posix
 
 from sevpn._tls import Context
+from sevpn.errors import CertificateError
 
 CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Gentoo, NixOS
@@ -28,26 +29,36 @@ def _environment(name: str) -> str:
 def load(context: Context, extra_file: str) -> str:
     """Load the host's trusted CAs into `context`; return where from ("" = none found).
 
-    `extra_file` (`-ca-file`) replaces the host's store.
+    `extra_file` (`-ca-file`) is trusted beside the host's store. Raises CertificateError
+    when it holds no certificate.
     """
-    if extra_file:
-        return extra_file if context.trust_file(extra_file.encode()) else ""
-    file, directory = _environment("SSL_CERT_FILE"), _environment("SSL_CERT_DIR")
     found = []
+    if extra_file:
+        if not context.trust_file(extra_file.encode()):
+            raise CertificateError(
+                f"no CA certificate could be read from {extra_file}", "check -ca-file"
+            )
+        found.append(extra_file)
+    return ", ".join(found + _load_host_store(context))
+
+
+def _load_host_store(context: Context) -> list[str]:
+    file, directory = _environment("SSL_CERT_FILE"), _environment("SSL_CERT_DIR")
+    found: list[str] = []
     if file and context.trust_file(file.encode()):
         found.append(file)
     for part in directory.split(":") if directory else ():
         if part and context.trust_directory(part.encode()):
             found.append(part)
     if file or directory:
-        return ", ".join(found)
+        return found
     for candidate in CA_FILES:
         if context.trust_file(candidate.encode()):
-            return candidate
+            return [candidate]
     for candidate in CA_DIRECTORIES:
         if _has_hashed_names(candidate) and context.trust_directory(candidate.encode()):
-            return candidate
-    return ""
+            return [candidate]
+    return []
 
 
 def _has_hashed_names(directory: str) -> bool:
