@@ -16,7 +16,9 @@ from sevpn._bridge import Bridge
 from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
 from sevpn.host import plan
 from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
+from sevpn.io import child
 from sevpn.io import tap as tap_device
+from sevpn.io.files import read_text
 from sevpn.io.loop import Loop, Task, now_s
 from sevpn.session.hostside import HostSide
 from sevpn.session.identity import stable_mac
@@ -59,6 +61,28 @@ class Backoff:
         return max(delay_s, least_s)
 
 
+async def clean_up_after_killed_runs(loop: Loop, state_dir: str) -> None:
+    """Undo what a killed run left on this host, if anything shows that there was one."""
+    try:
+        names = posix.listdir(state_dir)
+    except OSError:
+        names = []
+    if not any(name.endswith(".journal") for name in names) and not is_resolv_conf_ours():
+        return
+    try:
+        lines = await child.call(loop, "sevpn.host.worker:cleanup", state_dir)
+    except HostError as error:
+        log.warning(f"could not clean up after an earlier run: {error}")
+        return
+    for line in lines if isinstance(lines, list) else ():
+        log.info(f"after an earlier run that was killed: {line}")
+
+
+def is_resolv_conf_ours() -> bool:
+    """Tell whether resolv.conf says that a sevpn made it."""
+    return "sevpn" in read_text("/etc/resolv.conf", 256).partition("\n")[0]
+
+
 class Supervisor:
     """One run of the program: one TAP, one session after another."""
 
@@ -72,17 +96,18 @@ class Supervisor:
         self._task: Task | None = None
         self._mac = mac or stable_mac(config.host, config.hub, config.user)
         self._pinned: set[str] = set()  # server addresses with a host route of ours
-        self._tap = tap_device.open_tap(config.tap, offload=not config.no_offload)
-        try:
-            self._prepare()
-        except BaseException:
-            self._close()
-            raise
 
     async def run(self) -> None:
         """Run until cancelled, or until an error says that going on makes no sense."""
         once = self._config.once
         self._task = self._loop.current
+        await clean_up_after_killed_runs(self._loop, self._config.state_dir)
+        self._tap = tap_device.open_tap(self._config.tap, offload=not self._config.no_offload)
+        try:
+            self._prepare()
+        except BaseException:
+            self._close()
+            raise
         try:
             while True:
                 try:
