@@ -86,7 +86,6 @@ cdef extern from "openssl/ssl.h" nogil:
     long SSL_CTX_set_mode(SSL_CTX*, long)
     void SSL_CTX_set_verify(SSL_CTX*, int, void*)
     int SSL_CTX_set_cipher_list(SSL_CTX*, const char*)
-    int SSL_CTX_set_ciphersuites(SSL_CTX*, const char*)
     int SSL_CTX_load_verify_file(SSL_CTX*, const char*)
     int SSL_CTX_load_verify_dir(SSL_CTX*, const char*)
     void SSL_CTX_set_cert_store(SSL_CTX*, X509_STORE*)
