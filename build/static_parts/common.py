@@ -22,6 +22,8 @@ ROOT = PARTS.parent.parent
 CACHE = ROOT / ".cache" / "static"
 DIST = ROOT / "dist"
 SOURCE_DATE_EPOCH = "315532800"  # 1980-01-01: the earliest date a zip entry can carry
+KEY_DIGITS = 16
+KEPT_RESULTS = 4  # of each part; older ones are removed
 SHOWN_LINES = 40  # of a failed command's output
 ARCHITECTURES = ("x86_64", "aarch64")
 
@@ -116,7 +118,13 @@ def key_of(*parts: str | bytes | Path) -> str:
         else:
             data = part.encode() if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "big") + data)
-    return state.hexdigest()[:16]
+    return state.hexdigest()[:KEY_DIGITS]
+
+
+def _is_key(directory: str, name: str) -> bool:
+    """Tell whether a directory of the cache is a result of exactly this name."""
+    rest = directory.removeprefix(f"{name}-")
+    return len(rest) == KEY_DIGITS and "-" not in rest
 
 
 @contextmanager
@@ -154,5 +162,8 @@ def cached(name: str, key: str, make: Callable[[Path, Path], None]) -> Path:
         make(work, result)
         result.rename(final)
         shutil.rmtree(work, ignore_errors=True)
+        results = [p for p in CACHE.glob(f"{name}-*") if p.is_dir() and _is_key(p.name, name)]
+        for old in sorted(results, key=lambda path: path.stat().st_mtime)[:-KEPT_RESULTS]:
+            shutil.rmtree(old)
         say(f"{name} took {time.monotonic() - started_s:.0f} s")
     return final

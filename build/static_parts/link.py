@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from static_parts.common import CACHE, PARTS, ROOT, Target, cached, key_of, locked, run
+from static_parts.common import PARTS, ROOT, Target, cached, key_of, run
 from static_parts.toolchain import python_tools
 
 if TYPE_CHECKING:
@@ -70,10 +70,13 @@ def link(
     objects: list[Path],
 ) -> Linked:
     """Link; nothing in the result depends on where the checkout lies."""
-    work = CACHE / "link" / target.arch
-    with locked(f"link-{target.arch}"):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+    libraries = [
+        python / "libpython3.13.a",
+        openssl / "lib/libssl.a",
+        openssl / "lib/libcrypto.a",
+    ]
+
+    def make(work: Path, result: Path) -> None:
         for path in [*frozen.iterdir(), PARTS / "main.c", *objects]:
             shutil.copy(path, work)
         env = tools.environment(work)
@@ -83,16 +86,16 @@ def link(
         everything = ["-DSEVPN_IMPORT_ALL", "main.c", "-o", "import_all.o"]
         run(["cc", "-c", *FLAGS, *include, *everything], work, env=env)
         parts = ["frozen.o", "inittab.o", "blob.o", *(path.name for path in objects)]
-        libraries = [
-            python / "libpython3.13.a",
-            openssl / "lib/libssl.a",
-            openssl / "lib/libcrypto.a",
-        ]
         for first, name in (("main.o", "sevpn"), ("import_all.o", "sevpn-import-all")):
             command = ["cc", "-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
-            command += [first, *parts, *map(str, libraries), "-lm", "-o", name]
+            command += [first, *parts, *map(str, libraries), "-lm", "-o", str(result / name)]
             run(command, work, env=env)
-    return Linked(work / "sevpn", work / "sevpn-import-all", work / "modules.json")
+        shutil.copy(frozen / "modules.json", result)
+
+    inputs = [path.parent.name for path in (*objects, *libraries)] + [frozen.name, openssl.name]
+    key = key_of(*inputs, tools.key, PARTS / "main.c", PARTS / "link.py")
+    result = cached(f"linked-{target.arch}", key, make)
+    return Linked(result / "sevpn", result / "sevpn-import-all", result / "modules.json")
 
 
 def install(linked: Linked, path: Path) -> str:
