@@ -55,10 +55,10 @@ class Config:
         version: bool
         args: list[str]
 
-    def __init__(self, args: "Sequence[str]" = (), **values: "Value") -> None:
+    def __init__(self, **values: "Value") -> None:
         from sevpn.flags.goflag import parse_value
 
-        self.args = list(args)
+        self.args = []
         for option in OPTIONS:
             setattr(self, option.attribute, parse_value(option.kind, option.default))
         for attribute, value in values.items():
@@ -74,7 +74,9 @@ def parse_args(argv: "Sequence[str]") -> Config:
     from sevpn.flags.goflag import parse
 
     values, args = parse(argv)
-    return Config(args, **values)
+    config = Config(**values)
+    config.args = args
+    return config
 
 
 def to_json(config: Config) -> str:

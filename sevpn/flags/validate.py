@@ -128,15 +128,17 @@ def _check_interface_name(name: str) -> None:
     """Refuse what the kernel would (net/core/dev.c, dev_valid_name and dev_alloc_name).
 
     A single `%d` is kept: the kernel puts the first free number there, as in `vpn%d`.
-    `all` and `default` name settings of all interfaces in /proc/sys (sysctl_dev_name_is_allowed).
+    `all` and `default` name settings of all interfaces in /proc/sys (sysctl_dev_name_is_allowed),
+    and `lo` is always there. Not UTF-8 would be the kernel's right, but not netlink's users'.
     """
-    raw = name.encode("utf-8", "surrogateescape")
+    _check_text("tap", name, NAME_MAX_BYTES)
+    raw = name.encode()
     if len(raw) > IFNAME_MAX_BYTES:
         reason = f"has {len(raw)} bytes, and the kernel takes at most {IFNAME_MAX_BYTES}"
-    elif name in (".", "..", "all", "default"):
+    elif name in (".", "..", "all", "default", "lo"):
         reason = "is reserved"
-    elif "/" in name or ":" in name or "\0" in name or any(byte in _KERNEL_SPACES for byte in raw):
-        reason = "contains a character the kernel refuses (blank, / or :)"
+    elif "/" in name or ":" in name or any(byte in _KERNEL_SPACES for byte in raw):
+        reason = "contains what the kernel refuses (a blank, / or :, or the byte A0)"
     elif "%" in name.replace("%d", "", 1):
         reason = "contains %, which the kernel takes only as one %d"
     else:
