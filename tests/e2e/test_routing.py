@@ -196,10 +196,11 @@ def test_bulk_is_intact(
             (host, server.namespace, LAN_IP),
             (server.namespace, host, address),
         ):
-            receiver = target.start("python3", "-c", _RECEIVE, to)
-            receiver.wait_line("listening")
-            source.run("python3", "-c", _SEND, to, str(data))
-            assert receiver.wait_line(r"^[0-9a-f]{64}$", 30.0)[0] == wanted
+            with target.start("python3", "-c", _RECEIVE, to) as receiver:
+                receiver.wait_line("listening")
+                source.run("python3", "-c", _SEND, to, str(data))
+                assert receiver.wait_line(r"^[0-9a-f]{64}$", 30.0)[0] == wanted
+                receiver.wait()
         run.stop()
 
 

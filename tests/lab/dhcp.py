@@ -101,7 +101,7 @@ class Dnsmasq:
         ]
         for number, time_s in self.times_s.items():
             if time_s:
-                argv.append(f"--dhcp-option-force={number},{time_s.to_bytes(4).hex(':')}")
+                argv.append(f"--dhcp-option-force={number},{time_s}")
         # Forced: some clients do not ask for 249, and what is tried here is what they do with it.
         argv += [f"--dhcp-option-force={option}" for option in self.options]
         return [*argv, *self.arguments]

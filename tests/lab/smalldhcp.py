@@ -2,7 +2,7 @@
 
 Run inside the server's namespace by `SmallDhcp(topology.server, lease_s=20)`. It gives
 the addresses of one range in order, the same one to the same MAC, and prints a line per
-message: "DISCOVER mac", "OFFER mac address", "REQUEST mac address renew|rebind|select",
+message: "DISCOVER mac", "OFFER mac address", "REQUEST mac address select|reboot|renew",
 "ACK mac address", "NAK mac address", "RELEASE mac address", "DECLINE mac address".
 """
 
@@ -125,9 +125,9 @@ class _Server:
         options = _options(data[_HEAD.size :])
         kind, mac, client_address = options.get(53, b"\0")[0], head[11][:6], head[7]
         wanted = options.get(50, client_address)
+        text = f"{MESSAGES.get(kind, kind)} {mac.hex(':')} {socket.inet_ntoa(wanted)}"
         how = "select" if 54 in options else "reboot" if 50 in options else "renew"
-        text = f"{MESSAGES.get(kind, kind)} {mac.hex(':')} {socket.inet_ntoa(wanted)} {how}"
-        print(text)
+        print(f"{text} {how}" if kind == 3 else text)
         if kind == 1:
             self.answer(head, OFFER, self.address_for(mac))
         elif kind == 3 and options.get(54, self.me) == self.me:
