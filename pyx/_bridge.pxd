@@ -46,6 +46,7 @@ cdef class Bridge:
     cdef BridgeCounters counters
     cdef bint tls_ready
     cdef bint blocked
+    cdef bint hung_up           # the peer's end or an error is behind what can be read
     cdef int reason
     cdef uint64_t last_received_ms
     cdef uint64_t last_sent_ms

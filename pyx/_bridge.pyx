@@ -171,7 +171,7 @@ cdef class Bridge:
         self.plain_end = size
         self.stream = stream
         self.tls_ready = self.up.tap_ready = True
-        self.blocked = False
+        self.blocked = self.hung_up = False
         self.up.in_segment = 0
         self.reason = 0
         self.last_received_ms = self.last_sent_ms = _now_ms()
@@ -320,6 +320,8 @@ cdef class Bridge:
                 elif events[i].data.u32 == WHO_TLS:
                     if events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
                         self.tls_ready = True
+                    if events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                        self.hung_up = True
                     if events[i].events & EPOLLOUT:
                         self.blocked = False
                 else:
@@ -354,8 +356,9 @@ cdef class Bridge:
         if got < 0:
             self.reason |= R_CLOSED if got == TLS_EOF else R_BROKEN
             self.tls_ready = False
-        elif not self.stream.wire.recv_full:
-            # A short read has emptied the socket: the next bytes make a new edge.
+        elif not self.stream.wire.recv_full and not self.hung_up:
+            # A short read has emptied the socket: the next bytes make a new edge. The end
+            # may have come with the last bytes, and then there is no further one.
             self.tls_ready = False
         if self.stream.wire.out_end:
             self._flush()  # an answer of TLS's own, such as a key update
@@ -449,7 +452,10 @@ cdef class Bridge:
 
     cdef int _flush(self) noexcept nogil:
         """Give the socket what waits for it; 0 = all of it went."""
-        cdef int left = self.stream.flush_out()
+        cdef int left
+        if self.stream.wire.out_end == 0:
+            return 0
+        left = self.stream.flush_out()
         if left < 0:
             self.reason |= R_BROKEN
         elif left == 0:
