@@ -11,6 +11,8 @@ T1_MIN_S = 5
 # RFC 2131 says 4 s first. Behind a VPN hub the first DISCOVER is often lost while the
 # hub and the bridge learn the new address, and the path is one user's, not a shared
 # segment after a power cut: 1 s first, then doubling to the RFC's ceiling.
+# Some servers take 3 s for their first offer because they ping the address first (seen:
+# dnsmasq 2.90 without no-ping); the DISCOVERs repeated meanwhile do no harm.
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 64.0
 REQUEST_TRIES = 4  # 1 + 2 + 4 + 8 s, then DISCOVER again
