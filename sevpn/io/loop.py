@@ -31,6 +31,7 @@ if TYPE_CHECKING:
             """Move frames until something else needs attention; return reason bits."""
 
 
+MAX_SLEEP_S = 3600.0
 PUMP_WAKE = 1  # the pump's reason bit for "the nested epoll descriptor is readable"
 
 
@@ -227,10 +228,13 @@ class Loop:
                 pumping = task
             if wait.deadline_s is not None and (deadline_s is None or wait.deadline_s < deadline_s):
                 deadline_s = wait.deadline_s
-        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - now_s())
+        # A flag may ask for centuries; epoll counts milliseconds in an int.
+        timeout_s = MAX_SLEEP_S
+        if deadline_s is not None:
+            timeout_s = min(MAX_SLEEP_S, max(0.0, deadline_s - now_s()))
         events: list[tuple[int, int]] = []
         if pumping is not None and pumping.wait is not None and pumping.wait.pump is not None:
-            timeout_ms = -1 if timeout_s < 0 else int(timeout_s * 1000) + 1
+            timeout_ms = int(timeout_s * 1000) + 1
             reason = pumping.wait.pump.run(self._epoll.fileno(), timeout_ms)
             if reason & PUMP_WAKE:
                 events = self._epoll.poll(0)
