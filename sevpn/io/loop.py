@@ -229,12 +229,12 @@ class Loop:
             if wait.deadline_s is not None and (deadline_s is None or wait.deadline_s < deadline_s):
                 deadline_s = wait.deadline_s
         # A flag may ask for centuries; epoll counts milliseconds in an int.
-        timeout_s = MAX_SLEEP_S
+        timeout_s = -1.0
         if deadline_s is not None:
             timeout_s = min(MAX_SLEEP_S, max(0.0, deadline_s - now_s()))
         events: list[tuple[int, int]] = []
         if pumping is not None and pumping.wait is not None and pumping.wait.pump is not None:
-            timeout_ms = int(timeout_s * 1000) + 1
+            timeout_ms = -1 if timeout_s < 0 else int(timeout_s * 1000) + 1
             reason = pumping.wait.pump.run(self._epoll.fileno(), timeout_ms)
             if reason & PUMP_WAKE:
                 events = self._epoll.poll(0)
