@@ -5,6 +5,8 @@ Layer 2, used in the short-lived child only.
 
 from __future__ import annotations
 
+from socket import AF_INET
+
 from sevpn.host import codec
 from sevpn.host.context import Host, describe, ifindex_of
 
@@ -13,9 +15,10 @@ if TYPE_CHECKING:
     from sevpn.host.context import Record, Step
 
 
-def addresses(host: Host) -> list[codec.Address]:
-    """Return the host's IPv4 addresses."""
-    return [codec.decode_address(part) for part in host.netlink.ask(codec.encode_address_dump())]
+def addresses(host: Host, family: int = AF_INET) -> list[codec.Address]:
+    """Return the host's addresses of one family."""
+    answers = host.netlink.ask(codec.encode_address_dump(family))
+    return [codec.decode_address(part) for part in answers]
 
 
 def make_address(host: Host, step: Step) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sevpn.host import addressing, link, resolv, routes
+from sevpn.host import addressing, link, pins, resolv, routes
 from sevpn.host.context import Host, describe
 
 TYPE_CHECKING = False
@@ -64,12 +64,12 @@ _MAKERS: dict[str, Callable[[Host, Step], None]] = {
     "rule": addressing.make_rule,
     "link": link.make_link,
     "sysctl": link.make_sysctl,
-    "server_route": routes.make_server_route,
+    "server_route": pins.make_server_route,
     "resolv": _make_resolv,
 }
 _UNDOERS: dict[str, Callable[[Host, Record], str | None]] = {
     "address": addressing.undo_address,
-    "route": routes.undo_route,
+    "route": pins.undo_route,
     "rule": addressing.undo_rule,
     "link": link.undo_link,
     "sysctl": link.undo_sysctl,

@@ -23,12 +23,12 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
-NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 IFF_UP = 0x1
 RTN_UNICAST, RTN_LOCAL = 1, 2
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RT_TABLE_COMPAT = 252  # says: the table's number is in the attribute
-RTNH_F_ONLINK = 4
+RTNH_F_DEAD, RTNH_F_ONLINK, RTNH_F_LINKDOWN = 1, 4, 16
 RTM_F_FIB_MATCH = 0x2000  # answer with the routing entry, not with the resolved path
 FR_ACT_TO_TBL = 1
 
@@ -72,11 +72,15 @@ def _link_class() -> Any:
 
 
 class Route:
-    """One entry of a routing table, or the kernel's answer to "how do I reach X"."""
+    """One entry of a routing table, or the kernel's answer to "how do I reach X".
+
+    Of several next hops the first is told. `source` is the local address the kernel takes
+    ("" = not told), `is_dead` that the interface has no carrier or is down.
+    """
 
     __slots__ = (
-        "family", "gateway", "ifindex", "kind", "metric", "network", "prefix_len",
-        "protocol", "scope", "table",
+        "family", "gateway", "ifindex", "is_dead", "kind", "metric", "network", "prefix_len",
+        "protocol", "scope", "source", "table",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +95,8 @@ class Route:
         protocol: int = PROTOCOL_OURS,
         scope: int = RT_SCOPE_UNIVERSE,
         kind: int = RTN_UNICAST,
+        source: str = "",
+        is_dead: bool = False,
     ) -> None:
         self.family = AF_INET6 if ":" in network else AF_INET
         self.network = network
@@ -102,6 +108,8 @@ class Route:
         self.protocol = protocol
         self.scope = scope
         self.kind = kind
+        self.source = source
+        self.is_dead = is_dead
 
 
 class Address:
@@ -175,18 +183,22 @@ def encode_route(kind: int, flags: int, route: Route, is_forced_on_link: bool = 
         ("RTA_VIA", {"family": AF_INET6, "addr": route.gateway} if is_mixed else None),
         ("RTA_OIF", route.ifindex),
         ("RTA_PRIORITY", route.metric or None),
+        ("RTA_PREFSRC", route.source or None),
         ("RTA_TABLE", route.table),
     ]
     return _bytes(message, kind, flags, attributes)
 
 
-def encode_route_lookup(address: str, flags: int = 0) -> bytes:
-    """Return the question how `address` is reached now (RTM_GETROUTE)."""
+def encode_route_lookup(address: str, flags: int = 0, ifindex: int | None = None) -> bytes:
+    """Return the question how `address` is reached now (RTM_GETROUTE).
+
+    With `ifindex`: how it would be reached if only that interface could be taken.
+    """
     message = rtmsg()
     message["family"] = AF_INET6 if ":" in address else AF_INET
     message["dst_len"] = 128 if ":" in address else 32
     message["flags"] = flags
-    return _bytes(message, RTM_GETROUTE, 0, [("RTA_DST", address)])
+    return _bytes(message, RTM_GETROUTE, 0, [("RTA_DST", address), ("RTA_OIF", ifindex)])
 
 
 def encode_route_dump(family: int, table: int) -> bytes:
@@ -211,10 +223,10 @@ def encode_address(kind: int, flags: int, address: Address) -> bytes:
     return _bytes(message, kind, flags, attributes)
 
 
-def encode_address_dump() -> bytes:
-    """Return the question for all IPv4 addresses of the host."""
+def encode_address_dump(family: int = AF_INET) -> bytes:
+    """Return the question for all addresses of the host of one family."""
     message = ifaddrmsg()
-    message["family"] = AF_INET
+    message["family"] = family
     return _bytes(message, RTM_GETADDR, NLM_F_DUMP, [])
 
 
@@ -262,18 +274,23 @@ def decode_route(data: bytes) -> Route:
     message = rtmsg(data)
     message.decode()
     prefix_len: int = message["dst_len"]
-    via = message.get_attr("RTA_VIA")
     is_ipv6 = message["family"] == AF_INET6
+    hops = message.get_attr("RTA_MULTIPATH")
+    hop = hops[0] if hops else message
+    ifindex = hops[0]["oif"] if hops else message.get_attr("RTA_OIF")
+    via = hop.get_attr("RTA_VIA")
     return Route(
         message.get_attr("RTA_DST") or ("::" if is_ipv6 else "0.0.0.0"),
         prefix_len,
-        via["addr"] if via else message.get_attr("RTA_GATEWAY"),
-        message.get_attr("RTA_OIF") or 0,
+        via["addr"] if via else hop.get_attr("RTA_GATEWAY"),
+        ifindex or 0,
         message.get_attr("RTA_PRIORITY") or 0,
         message.get_attr("RTA_TABLE") or message["table"],
         protocol=message["proto"],
         scope=message["scope"],
         kind=message["type"],
+        source=message.get_attr("RTA_PREFSRC") or "",
+        is_dead=bool(hop["flags"] & (RTNH_F_DEAD | RTNH_F_LINKDOWN)),
     )
 
 

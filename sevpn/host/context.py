@@ -35,14 +35,15 @@ TABLE_MAIN = 254
 class Host:
     """A netlink socket, a journal, and the notes of one batch.
 
-    `records` are the changes of this batch in the order they were made; `warnings` is for
-    the person.
+    `records` are the changes of this batch in the order they were made; `warnings` and
+    `notes` are lines for the person.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.records: list[Record] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self._netlink: Netlink | None = None
 
     @property
@@ -104,6 +105,14 @@ def ifindex_of(ifname: str) -> int:
         return socket.if_nametoindex(ifname)
     except OSError as error:
         raise HostError(f"there is no network interface {ifname}", errno=errno.ENODEV) from error
+
+
+def ifindex_or_zero(ifname: str) -> int:
+    """Return an interface's number, 0 when there is none of that name."""
+    try:
+        return ifindex_of(ifname)
+    except HostError:
+        return 0
 
 
 def ifname_of(ifindex: int) -> str:

@@ -11,15 +11,18 @@ the locks (`sevpn.host.lock`).
 from __future__ import annotations
 
 import errno
+import functools
 
 from sevpn.errors import HostError
-from sevpn.host import changes, journal, plan, routes
+from sevpn.host import changes, journal, pins, plan, routes
 from sevpn.host import cleanup as cleaning
+from sevpn.host import survey as surveying
 from sevpn.host.context import Host
 from sevpn.host.journal import Journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sevpn.host.context import Record, Step
@@ -37,6 +40,7 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
     """Make the steps in order.
 
     Returns {"undo": records of what stands now, oldest first, "warnings": [line],
+    "notes": [line] (for a person, nothing is wrong),
     "error": None | {"message", "hint", "errno", "step"}}. After the error of a step that is
     not optional, everything this call had made is undone already and "undo" has only what
     could not be.
@@ -45,7 +49,8 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
     error = None
     try:
         for step in steps:
-            failure = _make(host, plan.bare(step))
+            wanted = plan.bare(step)
+            failure = _attempt(wanted, functools.partial(changes.make, host, wanted))
             if failure is None:
                 continue
             if step[0] == "optional":
@@ -62,16 +67,21 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
             break
     finally:
         host.close()
+    return _result(host, error)
+
+
+def _result(host: Host, error: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "undo": host.records,
         "warnings": host.warnings + host.journal.warnings,
+        "notes": host.notes,
         "error": error,
     }
 
 
-def _make(host: Host, step: Step) -> dict[str, Any] | None:
+def _attempt(step: Step, action: Callable[[], None]) -> dict[str, Any] | None:
     try:
-        changes.make(host, step)
+        action()
     except HostError as error:
         message, hint, number = str(error), error.hint, error.errno
     except OSError as error:
@@ -137,6 +147,41 @@ def server_route(
 ) -> dict[str, Any]:
     """Pin one server address; the result is like that of `apply`."""
     return apply(journal_path, [("server_route", address, not_by_ifname)])
+
+
+def repin(
+    journal_path: str, record: Record | None, address: str, tap_ifname: str
+) -> dict[str, Any]:
+    """Move the pin of one server to the way that reaches it now; the result is as of `apply`.
+
+    `record` is that of the pin to replace, None when there was none. "undo" holds the new
+    record, which takes the place of `record`; it is empty when the right pin stands
+    already, or none is needed (the server is this host, or somebody else's host route
+    leads there). With an error (no way at all) the old pin stays, and so does `record`.
+    """
+    host = Host(Journal(journal_path))
+    step = ("server_route", address, tap_ifname)
+    try:
+        error = _attempt(step, lambda: pins.move_pin(host, address, tap_ifname, record))
+    finally:
+        host.close()
+    return _result(host, error)
+
+
+def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
+    """Look how each server would be reached without us, and at the routes of others.
+
+    Returns {"paths": {ip: None (no way) | {"source", "gateway", "ifname", "addresses"}},
+    "routes": [(network, prefix_len, ifname)]}; see `sevpn.host.survey`. Raises HostError.
+    """
+    host = Host(Journal(""))
+    try:
+        paths = {ip: surveying.path_to(host, ip, tap_ifname) for ip in server_ips}
+        return {"paths": paths, "routes": surveying.foreign_routes(host, tap_ifname)}
+    except OSError as error:
+        raise HostError(f"cannot read the routes: {error}", errno=error.errno or 0) from error
+    finally:
+        host.close()
 
 
 def own_networks(not_of_ifname: str | None) -> list[tuple[str, int]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sevpn.host import fault, lock
-from support.private_netns import ip, run_forked, run_inside, snapshot
+from support.private_netns import ip, ip_json, run_forked, run_inside, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ class World:
         # Once up, it has its queueing discipline for good.
         ip("link", "set", "vpn0", "up")
         ip("link", "set", "vpn0", "down")
+        wait_for_carrier("lan", True)
         self.before = self.look()
 
     def look(self) -> dict[str, Any]:
@@ -86,6 +88,17 @@ class World:
         state = Path(self.state_dir)
         left = [path.name for path in state.iterdir()] if state.is_dir() else []
         assert left == [], f"{why}: left in the state directory"
+
+
+def wait_for_carrier(ifname: str, is_there: bool) -> None:
+    """Wait until the kernel marks the routes of an interface so; it takes up to a second."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        routes = ip_json("route", "show", "dev", ifname)
+        if routes and all(("linkdown" in r["flags"]) != is_there for r in routes):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the carrier of {ifname} is not as wanted")
 
 
 def in_world(test: Callable[[World], None]) -> Callable[[], None]:

@@ -126,16 +126,6 @@ def test_an_optional_foreign_route_is_a_warning(world: World) -> None:
 
 
 @in_world
-def test_a_stronger_default_route_is_said(world: World) -> None:
-    ip("route", "add", "default", "via", "192.0.2.9", "dev", "lan")
-    world.before = world.look()
-    result = worker.apply(world.journal, world.steps())
-    assert any("metric 0 and stays in force" in line for line in result["warnings"])
-    worker.undo(world.journal, result["undo"])
-    world.assert_as_before()
-
-
-@in_world
 def test_a_gateway_outside_the_subnet_works(world: World) -> None:
     steps = [
         ("link", "vpn0", None, None, True),
@@ -242,6 +232,7 @@ def test_servers_that_need_no_pin(world: World) -> None:
         assert worker.server_route(world.journal, address) == {
             "undo": [],
             "warnings": [],
+            "notes": [],
             "error": None,
         }, address
     near = worker.server_route(world.journal, "192.0.2.50")
