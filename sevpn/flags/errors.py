@@ -1,26 +1,46 @@
 """The two ways in which reading the arguments ends without a configuration.
 
-Both come with the usage; where it goes is told in `usage`.
+Both come with the usage of the command that was read, by default that of sevpn itself;
+where it goes is told in `usage`.
 """
 
 from sevpn.errors import UsageError
 
+# mypy takes it for true; at run time `typing` is not loaded.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sevpn.flags.options import Option
+
 
 class FlagError(UsageError):
     """The arguments cannot be read: print the text, which is Go's, then `usage`; exit 2."""
+
+    def __init__(
+        self, message: str, program: str = "sevpn", options: "Sequence[Option] | None" = None
+    ) -> None:
+        super().__init__(message)
+        self._program = program
+        self._options = options
 
     @property
     def usage(self) -> str:
         """The usage, many lines with a newline at the end."""
         from sevpn.flags.usage import usage_text
 
-        return usage_text()
+        return usage_text(self._program, self._options)
 
 
 class HelpRequested(Exception):
     """-h or -help was given: its text is the usage; exit 0."""
 
+    def __init__(self, program: str = "sevpn", options: "Sequence[Option] | None" = None) -> None:
+        super().__init__()
+        self._program = program
+        self._options = options
+
     def __str__(self) -> str:
         from sevpn.flags.usage import usage_text
 
-        return usage_text()
+        return usage_text(self._program, self._options)

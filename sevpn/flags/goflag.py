@@ -28,14 +28,31 @@ def parse_value(kind: str, text: str) -> "Value":
     return text
 
 
-def parse(argv: "Sequence[str]") -> "tuple[dict[str, Value], list[str]]":
-    """Read `argv` (without the program's name).
+def parse(
+    argv: "Sequence[str]", program: str = "sevpn", options: "Sequence[Option]" = OPTIONS
+) -> "tuple[dict[str, Value], list[str]]":
+    """Read `argv` (without the program's name) by the table `options`.
 
     Returns the values of the flags that were given, by attribute name, and the arguments
-    behind the flags.
+    behind the flags. `program` is what the usage calls the command.
     Raises: FlagError, HelpRequested.
     """
-    by_name = {option.name: option for option in OPTIONS}
+    try:
+        return _parse(argv, {option.name: option for option in options})
+    except HelpRequested:
+        raise HelpRequested(program, options) from None
+    except FlagError as error:
+        raise FlagError(str(error), program, options) from None
+
+
+def defaults(options: "Sequence[Option]") -> "dict[str, Value]":
+    """Return the default of every flag of a table, by attribute name."""
+    return {one.attribute: parse_value(one.kind, one.default) for one in options}
+
+
+def _parse(
+    argv: "Sequence[str]", by_name: "dict[str, Option]"
+) -> "tuple[dict[str, Value], list[str]]":
     given: dict[str, Value] = {}
     at = 0
     while at < len(argv):

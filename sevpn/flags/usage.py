@@ -9,13 +9,22 @@ a script written for the Go tool reads `2>&1`, which works either way.
 
 from sevpn.flags.options import BOOL, DURATION, INT, OPTIONS, STRING, Option
 
+# mypy takes it for true; at run time `typing` is not loaded.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _ZERO = {BOOL: "false", INT: "0", DURATION: "0s", STRING: ""}
 _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 
 
-def usage_text(program: str = "sevpn") -> str:
-    """Return `Usage of PROGRAM:` and every shown flag, sorted by name, one newline at the end."""
-    shown = sorted((one for one in OPTIONS if not one.is_hidden), key=lambda one: one.name)
+def usage_text(program: str = "sevpn", options: "Sequence[Option] | None" = None) -> str:
+    """Return `Usage of PROGRAM:` and every shown flag, sorted by name, one newline at the end.
+
+    `options` is the table of a sub-command; without it, that of sevpn itself.
+    """
+    table = OPTIONS if options is None else options
+    shown = sorted((one for one in table if not one.is_hidden), key=lambda one: one.name)
     return f"Usage of {program}:\n" + "".join(map(_entry, shown))
 
 

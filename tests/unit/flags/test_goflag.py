@@ -3,7 +3,8 @@
 import pytest
 
 from sevpn.flags.errors import FlagError, HelpRequested
-from sevpn.flags.goflag import parse
+from sevpn.flags.goflag import defaults, parse
+from sevpn.flags.options import BOOL, DURATION, Option
 
 READ = [
     ([], {}, []),
@@ -94,3 +95,20 @@ def test_the_argument_list_is_left_as_it_was() -> None:
     argv = ["-v", "x"]
     parse(argv)
     assert argv == ["-v", "x"]
+
+
+OTHER = (
+    Option("json", BOOL, "false", "JSON"),
+    Option("timeout", DURATION, "1m0s", "Time", attribute="limit"),
+)
+
+
+def test_a_table_of_its_own() -> None:
+    assert parse(["-json", "x"], "sevpn status", OTHER) == ({"json": True}, ["x"])
+    assert parse(["-timeout", "2s"], "sevpn status", OTHER) == ({"limit": 2.0}, [])
+    assert defaults(OTHER) == {"json": False, "limit": 60.0}
+    with pytest.raises(FlagError, match="^flag provided but not defined: -host$") as caught:
+        parse(["-host", "h"], "sevpn status", OTHER)
+    assert caught.value.usage.startswith("Usage of sevpn status:\n  -json\n")
+    with pytest.raises(HelpRequested, match="^Usage of sevpn status:\n  -json\n"):
+        parse(["-h"], "sevpn status", OTHER)
