@@ -29,13 +29,20 @@ class Rig:
     """`bridge` over `link`; close() or use as a context."""
 
     def __init__(
-        self, *, vnet: bool = False, udp: bool = False, batch: bool = True, rest: bytes = b""
+        self,
+        *,
+        vnet: bool = False,
+        udp: bool = False,
+        batch: bool = True,
+        rest: bytes = b"",
+        socket_bytes: int = 0,
     ) -> None:
         self.host, self.tap = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for sock in (self.host, self.tap):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         self.vnet = vnet
+        self.socket_bytes = socket_bytes  # 0: as large as the kernel makes them
         self.wake = select.epoll()
         self.bridge = Bridge(self.tap.fileno(), vnet, udp, batch)
         self.links: list[Link] = []
@@ -46,6 +53,10 @@ class Rig:
         self.link = Link()
         self.link.shake()
         self.links.append(self.link)
+        if self.socket_bytes:
+            client, server = self.link.client, self.link.peer.sock
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.socket_bytes)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.socket_bytes)
         self.parser = Parser()
         self.bridge.attach(self.link.stream, rest)
         return self.link

@@ -55,7 +55,7 @@ def group_sizes(plain: bytes) -> list[int]:
 
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_frames_down(kind: dict[str, bool]) -> None:
-    with Rig(**kind) as rig:
+    with Rig(vnet=kind["vnet"], batch=kind["batch"]) as rig:
         frames = [frame(n, size) for n, size in enumerate((14, 42, 60, 1514, 1600))]
         rig.send(encode_group(frames))
         assert rig.run() == 0
@@ -69,7 +69,7 @@ def test_frames_down(kind: dict[str, bool]) -> None:
 
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_frames_up(kind: dict[str, bool]) -> None:
-    with Rig(**kind) as rig:
+    with Rig(vnet=kind["vnet"], batch=kind["batch"]) as rig:
         frames = [frame(n, size) for n, size in enumerate((14, 42, 60, 1514, 1600))]
         for one in frames:
             assert rig.host_sends(one)
@@ -399,9 +399,9 @@ def test_largest_captured_frame() -> None:
 @pytest.mark.parametrize("vnet", [False, True])
 def test_peer_that_does_not_read(vnet: bool) -> None:
     """The TAP is no longer read, memory stays, and all that was read arrives later."""
-    with Rig(vnet=vnet) as rig:
+    with Rig(vnet=vnet, socket_bytes=65536) as rig:
         before_kb = memory_kb()
-        sent = []
+        sent: list[bytes] = []
         stalled = 0
         while stalled < 3:
             number = len(sent)
@@ -422,33 +422,35 @@ def test_peer_that_does_not_read(vnet: bool) -> None:
         rig.run(30)
         assert rig.bridge.statistics()["waits"] - waits < 5  # waiting costs nothing
         got = []
-        for _ in range(5000):
+        for _ in range(50_000):
             got += rig.received()
             rig.run(1)
             if len(got) == len(sent):
                 break
         assert got == sent
-        assert not rig.bridge.is_blocked
+        assert rig.bridge.inject(frame(0))
 
 
 def test_items_of_the_session_have_bounded_room() -> None:
-    with Rig() as rig:
-        for number in range(20_000):
-            if not rig.bridge.inject(frame(number, 1500)):
-                break
-        assert number < 19_999
+    with Rig(socket_bytes=65536) as rig:
+        taken = 0
+        while rig.bridge.inject(frame(taken, 1500)):
+            taken += 1
+            assert taken < 20_000
         assert rig.bridge.is_blocked
         assert not rig.bridge.keepalive(b"")
+        got = 0
         for _ in range(2000):
-            rig.received()
+            got += len(rig.received())
             rig.run(1)
-            if not rig.bridge.is_blocked:
+            if got == taken:
                 break
+        assert got == taken
         assert rig.bridge.keepalive(b"")
 
 
 def test_downwards_goes_on_while_blocked() -> None:
-    with Rig() as rig:
+    with Rig(socket_bytes=65536) as rig:
         while rig.bridge.inject(frame(0, 1500)):
             pass
         rig.send(encode_group([frame(1)]))
