@@ -47,6 +47,7 @@ class Config:
         once: bool
         ca_file: str
         state_dir: str
+        no_control: bool
         v: bool
         quiet: bool
         timestamps: bool
@@ -85,7 +86,9 @@ def to_json(config: Config) -> str:
     Keys are the flags' names in the order of their table, then `args`. Units: durations are
     seconds. The password is only told to be there (`***`) or not (empty).
     """
-    members = []
+    from sevpn import jsontext
+
+    members: dict[str, jsontext.Json] = {}
     for option in OPTIONS:
         if option.name in COMMANDS:
             continue
@@ -94,29 +97,6 @@ def to_json(config: Config) -> str:
             value = "***" if value else ""
         elif option.kind == DURATION and value == int(value):
             value = int(value)  # 5, not 5.0
-        members.append(f"{_json_string(option.name)}: {_json_value(value)}")
-    members.append(f'"args": [{", ".join(map(_json_string, config.args))}]')
-    return "{" + ", ".join(members) + "}"
-
-
-def _json_value(value: "Value") -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _json_string(value) if isinstance(value, str) else repr(value)
-
-
-def _json_string(text: str) -> str:
-    """Return a JSON string; the `json` package would stay loaded for a whole session."""
-    escaped = []
-    for char in text:
-        code = ord(char)
-        if char in '"\\':
-            escaped.append("\\" + char)
-        elif 0x20 <= code < 0x7F:
-            escaped.append(char)
-        elif code < 0x10000:
-            escaped.append(f"\\u{code:04x}")
-        else:
-            code -= 0x10000
-            escaped.append(f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}")
-    return '"' + "".join(escaped) + '"'
+        members[option.name] = value
+    members["args"] = config.args
+    return jsontext.to_json(members)

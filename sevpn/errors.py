@@ -14,6 +14,8 @@ EXIT_NETWORK = 5
 EXIT_CERTIFICATE = 6
 EXIT_PROTOCOL = 7
 EXIT_LEASE = 8
+EXIT_NOT_READY = 9  # sevpn wait: the time is up
+EXIT_NOT_RUNNING = 10  # sevpn status, sevpn wait: there is nobody to ask
 
 
 class SevpnError(Exception):
@@ -93,3 +95,15 @@ class HostError(SevpnError):
     def __init__(self, message: str, hint: str = "", errno: int = 0) -> None:
         super().__init__(message, hint)
         self.errno = errno
+
+
+class NotReadyError(SevpnError):
+    """The time to wait for a usable session is up."""
+
+    exit_code = EXIT_NOT_READY
+
+
+class NotRunningError(SevpnError):
+    """No sevpn runs that could be asked."""
+
+    exit_code = EXIT_NOT_RUNNING

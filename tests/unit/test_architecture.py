@@ -24,6 +24,7 @@ LAYERS = (
     (f"{PACKAGE}.log", "base", 0),
     (f"{PACKAGE}.config", "base", 0),
     (f"{PACKAGE}.flags", "base", 0),
+    (f"{PACKAGE}.jsontext", "base", 0),
     (f"{PACKAGE}.wire", "codecs", 1),
     (f"{PACKAGE}._sha0", "codecs", 1),
     (f"{PACKAGE}._pack", "codecs", 1),
@@ -38,17 +39,20 @@ LAYERS = (
     (f"{PACKAGE}._bridge", "io", 3),
     (f"{PACKAGE}._process", "io", 3),
     (f"{PACKAGE}.session", "session", 4),
-    (f"{PACKAGE}.supervisor", "supervisor", 5),
-    (f"{PACKAGE}.cli", "cli", 6),
-    (f"{PACKAGE}.__main__", "main", 7),
+    (f"{PACKAGE}.control", "control", 5),
+    (f"{PACKAGE}.supervisor", "supervisor", 6),
+    (f"{PACKAGE}.commands", "commands", 6),
+    (f"{PACKAGE}.cli", "cli", 7),
+    (f"{PACKAGE}.__main__", "main", 8),
 )
 
-# Loaded for a whole session; the rest of host/ runs in short-lived children.
+# Loaded for a whole session; the rest of host/ runs in short-lived children, and commands/
+# in a process that asks or cleans up and then exits.
 LEAN_MODULES = frozenset(
     {"__future__", "_signal", "_socket", "_struct", "builtins", "errno", "fcntl", "marshal"}
     | {"math", "posix", "select", "struct", "sys", "time"}
 )
-CHILD_PACKAGES = (f"{PACKAGE}.host",)
+CHILD_PACKAGES = (f"{PACKAGE}.host", f"{PACKAGE}.commands")
 # Loaded by a command that then exits, or in a child: never in a running session.
 LAZY_MODULES: frozenset[str] = frozenset()
 
