@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sevpn.host import addressing, link, pins, resolv, routes
+from sevpn.host import addressing, default_route, link, pins, resolv, routes
 from sevpn.host.context import Host, describe
 
 TYPE_CHECKING = False
@@ -61,6 +61,7 @@ def _undo_resolv(_host: Host, record: Record) -> str | None:
 _MAKERS: dict[str, Callable[[Host, Step], None]] = {
     "address": addressing.make_address,
     "route": routes.make_route,
+    "default_route": default_route.make_default_route,
     "rule": addressing.make_rule,
     "link": link.make_link,
     "sysctl": link.make_sysctl,

@@ -7,6 +7,7 @@ ints, lists and None, so that `marshal` can carry it:
     ("link", ifname, mac_hex | None, mtu_bytes | None, up: bool)
     ("address", ifname, address, prefix_len, broadcast | None)
     ("route", network, prefix_len, gateway | None, ifname, metric, table)
+    ("default_route", gateway | None, ifname, metric)   and what it takes to be in force
     ("rule", from_address, table)
     ("server_route", server_ip, not_by_ifname | None)
     ("resolv", [nameserver, ...], [search_domain, ...])
@@ -59,7 +60,7 @@ _ON_LINK = "0.0.0.0"
 _MTU_MIN_BYTES = 576  # RFC 791: what every host must take; issue: option 26 from 576 on
 
 # Steps that hang on the address: when it changes, all of them are made again.
-_ADDRESS_KINDS = ("address", "route", "rule")
+_ADDRESS_KINDS = ("address", "route", "default_route", "rule")
 
 
 def link_plan(ifname: str, mac: bytes | None, mtu_bytes: int = TUNNEL_MTU_BYTES) -> list[Step]:
@@ -120,8 +121,7 @@ def session_plan(
     if gateway_or_none is not None:
         via = None if gateway_or_none == _ON_LINK else gateway_or_none
         if config.accept_default_gateway:
-            metric = DEFAULT_ROUTE_METRIC
-            steps.append(("route", "0.0.0.0", 0, via, ifname, metric, TABLE_MAIN))
+            steps.append(("default_route", via, ifname, DEFAULT_ROUTE_METRIC))
         if config.policy_route_table:
             table = config.policy_route_table
             steps.append(("route", "0.0.0.0", 0, via, ifname, 0, table))

@@ -75,8 +75,13 @@ def make_route(host: Host, step: Step) -> None:
     """
     _, network, prefix_len, gateway, ifname, metric, table = step
     route = codec.Route(network, prefix_len, gateway, ifindex_of(ifname), metric, table)
+    add_or_find(host, record_of(step, route, ifname), route)
+
+
+def add_or_find(host: Host, record: Record, route: codec.Route) -> None:
+    """Add `route`, or leave it as it is when the very same stands there. Raises HostError."""
     try:
-        host.perform(record_of(step, route, ifname), adder(host, route))
+        host.perform(record, adder(host, route))
     except OSError as error:
         if error.errno != errno.EEXIST:
             raise
@@ -85,7 +90,7 @@ def make_route(host: Host, step: Step) -> None:
             return
         raise HostError(
             f"there is another {slot_text(route)} already, {way_text(present)}",
-            "remove it" if table == TABLE_MAIN else "choose another -policy-route-table",
+            "remove it" if route.table == TABLE_MAIN else "choose another -policy-route-table",
             errno.EEXIST,
         ) from error
 

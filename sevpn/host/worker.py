@@ -14,7 +14,7 @@ import errno
 import functools
 
 from sevpn.errors import HostError
-from sevpn.host import changes, journal, pins, plan, routes
+from sevpn.host import changes, default_route, journal, pins, plan, routes
 from sevpn.host import cleanup as cleaning
 from sevpn.host import survey as surveying
 from sevpn.host.context import Host
@@ -101,6 +101,8 @@ def _name(step: Step) -> str:
     if kind == "route":
         via = f" via {step[3]}" if step[3] else ""
         return f"cannot add the route {step[1]}/{step[2]}{via} on {step[4]}"
+    if kind == "default_route":
+        return f"cannot add the default route on {step[2]}"
     if kind == "rule":
         return f"cannot add the rule from {step[1]} table {step[2]}"
     if kind == "server_route":
@@ -172,12 +174,18 @@ def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
     """Look how each server would be reached without us, and at the routes of others.
 
     Returns {"paths": {ip: None (no way) | {"source", "gateway", "ifname", "addresses"}},
-    "routes": [(network, prefix_len, ifname)]}; see `sevpn.host.survey`. Raises HostError.
+    "routes": [(network, prefix_len, ifname)], "is_default_void": bool}; see
+    `sevpn.host.survey`. A void default route is one that a stronger one of others beats:
+    apply its step again. Raises HostError.
     """
     host = Host(Journal(""))
     try:
         paths = {ip: surveying.path_to(host, ip, tap_ifname) for ip in server_ips}
-        return {"paths": paths, "routes": surveying.foreign_routes(host, tap_ifname)}
+        return {
+            "paths": paths,
+            "routes": surveying.foreign_routes(host, tap_ifname),
+            "is_default_void": default_route.is_void(host, tap_ifname),
+        }
     except OSError as error:
         raise HostError(f"cannot read the routes: {error}", errno=error.errno or 0) from error
     finally:

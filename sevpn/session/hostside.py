@@ -90,6 +90,8 @@ class HostSide:
         self.records.extend(answer["undo"])
         for line in answer["warnings"]:
             log.warning(line)
+        for line in answer["notes"]:
+            log.info(line)
         failed = answer["error"]
         if failed is not None:
             self._error = HostError(failed["message"], failed["hint"], failed["errno"])

@@ -47,6 +47,9 @@ def describe_steps(steps: "list[Step]") -> str:
             extra = "" if table == plan.TABLE_MAIN else f" table {table}"
             name = "default" if prefix_len == 0 else f"{network}/{prefix_len}"
             shown.append(f"{name}{via} dev {ifname}{extra}")
+        elif bare[0] == "default_route":
+            via = f" via {bare[1]}" if bare[1] else ""
+            shown.append(f"default{via} dev {bare[2]}")
         elif bare[0] == "rule":
             shown.append(f"rule from {bare[1]} table {bare[2]}")
         elif bare[0] == "resolv":

@@ -78,7 +78,7 @@ def test_what_was_there_before_us_is_left(world: World) -> None:
 
 @in_world
 def test_a_foreign_route_in_our_place_ends_the_plan(world: World) -> None:
-    ip("route", "add", "default", "via", "192.0.2.9", "dev", "lan", "metric", "50")
+    ip("route", "add", "default", "via", "192.0.2.9", "dev", "lan", "table", "70000")
     world.before = world.look()
     result = worker.apply(world.journal, world.steps())
     assert result["undo"] == []
