@@ -63,7 +63,7 @@ cdef class Bridge:
     cdef int _loop(self, int64_t deadline_ms) noexcept nogil
     cdef void _pull(self) noexcept nogil
     cdef int _deliver(self) noexcept nogil
-    cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil
+    cdef bint _take(self, uint8_t* frame, size_t size) noexcept nogil
     cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil
     cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil
     cdef void _push(self) noexcept nogil

@@ -368,18 +368,23 @@ cdef class Bridge:
         cdef Py_ssize_t used
         cdef size_t count
         cdef int items = 0
-        cdef uint32_t i
+        cdef uint32_t i, kept
+        cdef uint8_t* base
         while self.plain_start < self.plain_end:
+            base = self.plain + self.plain_start
             used = block_parse(
-                &self.parser, self.plain + self.plain_start, self.plain_end - self.plain_start,
+                &self.parser, base, self.plain_end - self.plain_start,
                 self.refs, REF_COUNT, &count, &items,
             )
             if used < 0:
                 return -1
+            kept = 0
             for i in range(<uint32_t>count):
-                self._capture(self.plain + self.plain_start + self.refs[i].offset,
-                              self.refs[i].size)
-            self._write_frames(self.plain + self.plain_start, <uint32_t>count)
+                if self._take(base + self.refs[i].offset, self.refs[i].size):
+                    continue
+                self.refs[kept] = self.refs[i]
+                kept += 1
+            self._write_frames(base, kept)
             self.plain_start += <size_t>used
             if count < REF_COUNT:
                 break
@@ -417,18 +422,22 @@ cdef class Bridge:
         if put < 0:
             self.counters.drops_down += frames
 
-    cdef void _capture(self, uint8_t* frame, size_t size) noexcept nogil:
-        """Copy a frame for the session when it is one that was asked for."""
+    cdef bint _take(self, uint8_t* frame, size_t size) noexcept nogil:
+        """Copy a frame for the session if it asked for it; True = the TAP must not see it.
+
+        A DHCP answer sent to us alone would make the kernel complain to the server by ICMP.
+        """
         cdef uint8_t* slot
         if not is_wanted(frame, size, self.capture_mask):
-            return
+            return False
         if self.captured_count == CAPTURE_SLOTS:
             self.counters.drops_capture += 1
-            return
+            return False
         slot = self.captured + self.captured_count * CAPTURE_SLOT_BYTES
         store_u16(slot, <uint16_t>size)
         memcpy(slot + 2, frame, size)
         self.captured_count += 1
+        return frame[13] == 0x00 and not frame[0] & 1
 
     # --- up: TAP to server ---
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ANNOUNCEMENTS = 2  # RFC 5227 2.3: now and 2 s later
 ANNOUNCE_GAP_S = 2.0
+COMPLAIN_S = 5.0  # dnsmasq pings for 3 s before it offers an address
+GIVE_UP_S = 14.0  # with -once: four unanswered questions
 
 
 def watch_target(lease: "Lease") -> str:
@@ -181,10 +183,15 @@ class LeaseKeeper:
             self._forget_address()
             self._network.want(None)
         elif isinstance(event, NoAnswer):
-            message = f"no DHCP answer for {event.seconds:.0f} s"
-            hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
-            if self._once:
-                raise LeaseError(message, hint)
+            self._complain(event.seconds)
+
+    def _complain(self, seconds: float) -> None:
+        """Say that nobody answers, once it is longer than a slow server takes."""
+        message = f"no DHCP answer for {seconds:.0f} s"
+        hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
+        if self._once and seconds >= GIVE_UP_S:
+            raise LeaseError(message, hint)
+        if seconds >= COMPLAIN_S:
             log.warning(f"{message}: {hint}")
 
     def _judge_probe(self, now_s: float) -> None:

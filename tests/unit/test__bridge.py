@@ -355,7 +355,9 @@ def test_capture() -> None:
             assert rig.run() == (CAPTURED if wanted else 0)
             assert rig.bridge.captured_frames() == wanted
             assert rig.bridge.captured_frames() == []
-            assert len(rig.host_reads()) == 4
+            # What is for the session alone would make the kernel answer by ICMP.
+            hidden = 1 if mask & CAPTURE_DHCP else 0
+            assert len(rig.host_reads()) == 4 - hidden
 
 
 def test_capture_looks_at_no_malformed_frame() -> None:
