@@ -26,8 +26,8 @@ def _write(line: str) -> None:
     try:
         sys.stderr.write(f"{stamp}{clean(line)}\n")
         sys.stderr.flush()
-    except OSError:
-        pass  # nobody can read us: a closed stderr must not end a session
+    except (AttributeError, OSError):
+        pass  # nobody can read us: a lost stderr (None when closed) must not end a session
 
 
 def debug(message: str) -> None:

@@ -66,7 +66,6 @@ async def call(loop: Loop, target: str, *args: object, timeout_s: float = 30.0) 
     """
     read_fd, write_fd = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
     posix.set_blocking(write_fd, True)
-    sys.stderr.flush()
     pid = posix.fork()
     if pid == 0:
         _child(write_fd, target, args)
@@ -92,7 +91,10 @@ async def call(loop: Loop, target: str, *args: object, timeout_s: float = 30.0) 
         posix.waitpid(pid, 0)
     if not data:
         raise ChildError(f"{target} died without an answer")
-    answer = marshal.loads(data)
+    try:
+        answer = marshal.loads(data)
+    except (EOFError, ValueError, TypeError) as error:
+        raise ChildError(f"{target} died within its answer") from error
     if answer[0] == "ok":
         return answer[1]
     if answer[0] == "error":
