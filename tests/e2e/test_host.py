@@ -8,8 +8,8 @@ import pytest
 
 from lab.client import Sevpn, flags
 from lab.peers import Peer
-from lab.server import LAN_IP
-from lab.topology import UNUSED_PORT
+from lab.server import FAR_IP, LAN_IP
+from lab.topology import SERVER_IP, UNUSED_PORT
 from sevpn.errors import EXIT_HOST, EXIT_NETWORK, EXIT_PROTOCOL, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -116,18 +116,31 @@ def test_two_at_once(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
         first.stop()
 
 
+@pytest.mark.parametrize("first_ends_first", [False, True])
 def test_two_at_once_share_the_server_route(
-    host: Namespace, server: SoftEther, dhcp: Dnsmasq
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq, first_ends_first: bool
 ) -> None:
     """Both pin the server's address; whoever ends first must not take it from the other."""
+    with Sevpn(host, *flags()) as plain:
+        plain.wait_address()
+        with Sevpn(host, *flags("-accept-default-gateway", tap="vpn1")) as routed:
+            routed.wait_address()
+            host.wait_ping(FAR_IP)
+            first, second = (plain, routed) if first_ends_first else (routed, plain)
+            first.stop()
+            assert host.ip("route", "get", SERVER_IP)[0]["dev"] == "eth0"
+            host.wait_ping(FAR_IP if first_ends_first else LAN_IP)
+            second.stop()
+
+
+def test_two_default_routes_are_refused(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
     with Sevpn(host, *flags("-accept-default-gateway")) as first:
         first.wait_address()
+        host.wait_ping(FAR_IP)
         with Sevpn(host, *flags("-accept-default-gateway", tap="vpn1")) as second:
-            second.wait_address()
-            first.stop()
-            host.wait_ping(LAN_IP)
-            assert host.ip("route", "get", "198.51.100.10")[0]["dev"] == "eth0"
-            second.stop()
+            assert "default route" in second.expect_exit(EXIT_HOST)
+        host.wait_ping(FAR_IP)
+        first.stop()
 
 
 def test_same_tap_twice(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.capture import Watch
-from lab.client import Sevpn, flags
+from lab.client import Sevpn, flags, snapshot
 from lab.dhcp import GATEWAY, NAME_SERVERS, Dnsmasq
 from lab.peers import Peer
 from lab.process import wait_for
@@ -122,6 +122,31 @@ def test_terminal_interrupt(host: Namespace, server: SoftEther) -> None:
             run.wait_line("session ")
             run.process.signal_group(signal.SIGINT)
             assert run.process.wait(2.0) == 0
+
+
+def test_while_resuming(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
+    with Sevpn(host, *flags("-accept-default-gateway")) as run:
+        run.wait_address()
+        server.kill()
+        try:
+            run.wait_line("(?i)lost|closed", 5.0)
+            run.stop()
+        finally:
+            server.start()
+
+
+def test_killed_run_is_undone_by_the_next(host: Namespace, server: SoftEther) -> None:
+    """SIGKILL leaves routes, a rule and DNS behind; the next run puts everything back."""
+    with Dnsmasq(server.namespace, options=[*GATEWAY, *NAME_SERVERS]):
+        was = snapshot(host)
+        with Sevpn(host, *flags(*EVERYTHING)) as run:
+            run.wait_line("ready")
+            run.process.signal(signal.SIGKILL)
+            run.process.wait()
+        assert was.differences(snapshot(host))
+        with Sevpn(host, *flags(*EVERYTHING)) as run:
+            run.wait_line("ready")
+            run.stop()
 
 
 def test_server_gone_when_the_signal_comes(

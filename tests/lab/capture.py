@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lab.topology import Namespace
 
 
+_CHECKSUMS = [
+    part for protocol in ("ip", "tcp", "udp") for part in ("-o", f"{protocol}.check_checksum:TRUE")
+]
+
+
 class Capture:
     """tcpdump on an interface for the time of a `with` block; `file` is there afterwards."""
 
@@ -29,7 +34,18 @@ class Capture:
 
     def __enter__(self) -> Self:
         self.process = self.namespace.start(
-            *("tcpdump", "-n", "-U", "--immediate-mode", "-Z", "root", "-i", self.interface),
+            *(
+                "tcpdump",
+                "-n",
+                "-U",
+                "--immediate-mode",
+                "-B",
+                "65536",
+                "-Z",
+                "root",
+                "-i",
+                self.interface,
+            ),
             *("-w", str(self.file), *self.filter.split()),
         )
         self.process.wait_line("listening on", 5.0)
@@ -48,7 +64,18 @@ class Capture:
         """Return the named fields of every packet that tshark's display filter lets through."""
         columns = [part for field in fields for part in ("-e", field)]
         done = subprocess.run(
-            ["tshark", "-n", "-r", str(self.file), "-Y", filter_, "-T", "fields", *columns],
+            [
+                "tshark",
+                "-n",
+                *_CHECKSUMS,
+                "-r",
+                str(self.file),
+                "-Y",
+                filter_,
+                "-T",
+                "fields",
+                *columns,
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -50,15 +50,21 @@ class IperfServer:
         self.process.kill()
 
 
-def command(address: str, *, seconds: float, down: bool = False, further: str = "") -> list[str]:
-    """Return the client's command line."""
+def command(
+    address: str, *, seconds: float, down: bool = False, amount: str = "", further: str = ""
+) -> list[str]:
+    """Return the client's command line; an `amount` ("8M") ends the run instead of the time."""
+    end = f"-n {amount}" if amount else f"-t {seconds:g}"
     way = "-R" if down else ""
-    return f"iperf3 -J -c {address} -p {PORT} -t {seconds:g} {way} {further}".split()
+    return f"iperf3 -J -c {address} -p {PORT} {end} {way} {further}".split()
 
 
 def parse(text: str) -> Result:
     """Return the numbers of `iperf3 -J` output; raises LabError with iperf3's complaint."""
-    data: dict[str, Any] = json.loads(text)
+    try:
+        data: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise LabError(f"iperf3 printed: {text}") from None
     if "error" in data:
         raise LabError(f"iperf3: {data['error']}")
     end = data["end"]
@@ -78,11 +84,10 @@ def measure(
     *,
     seconds: float = 2.0,
     down: bool = False,
+    amount: str = "",
     further: str = "",
 ) -> Result:
     """Run iperf3 in `namespace` against `address`; `down` = towards `namespace`."""
-    argv = command(address, seconds=seconds, down=down, further=further)
+    argv = command(address, seconds=seconds, down=down, amount=amount, further=further)
     done = namespace.run(*argv, check=False, timeout_s=seconds + 30)
-    if not done.stdout.strip():
-        raise LabError(f"iperf3 printed nothing: {done.stderr}")
-    return parse(done.stdout)
+    return parse(done.stdout or done.stderr)
