@@ -13,6 +13,8 @@ import posix
 
 from sevpn import log
 from sevpn._bridge import Bridge
+from sevpn.control.control import Control, socket_path
+from sevpn.control.view import View
 from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
 from sevpn.host import plan
 from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
@@ -90,8 +92,10 @@ class Supervisor:
         self._loop = loop
         self._config = config
         self._locks: list[Lock] = []
+        self._control: Control | None = None
         self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
-        self.state = RunState(now_s())
+        self._started_s = now_s()
+        self.state = RunState(self._started_s)
         self._agent = LoginAgent(loop, config, self._enter)
         self._task: Task | None = None
         self._mac = mac or stable_mac(config.host, config.hub, config.user)
@@ -152,6 +156,19 @@ class Supervisor:
         self._tunnel = Tunnel(
             self._loop, self._bridge, self._network, keeper, self._roamer, self.state
         )
+        self._view = View(
+            config,
+            self.state,
+            tap.name,
+            self._mac,
+            self._bridge,
+            self._network,
+            keeper,
+            self._roamer,
+            self._started_s,
+        )
+        path = "" if config.no_control else socket_path(journal)
+        self._control = Control(self._loop, self._view, path)
 
     def _lock(self, path: str, what: str) -> None:
         lock = Lock(path)
@@ -161,6 +178,8 @@ class Supervisor:
         self._locks.append(lock)
 
     def _close(self) -> None:
+        if self._control is not None:
+            self._control.close()
         self._tap.close()
         for lock in reversed(self._locks):
             lock.release()
@@ -177,7 +196,7 @@ class Supervisor:
 
     async def _one_session(self) -> None:
         """Log in, serve and resume until the session is gone for good."""
-        session = await self._agent.log_in()
+        session = self._view.session = await self._agent.log_in()
         try:
             await self._bring_up(session)
             is_resumed = False
@@ -187,9 +206,11 @@ class Supervisor:
                     await self._tunnel.serve(session)
                 except Lost as lost:
                     log.warning(str(lost))
+                    self.state.fail(str(lost), now_s())
                 if self._tunnel.was_ready:
                     self._backoff.reset()
                 session.connection.close()
+                self._view.session = None
                 if is_resumed and now_s() - since_s < RESUMED_TOO_SHORT_S:
                     break
                 self._enter(RECONNECTING)
@@ -197,11 +218,14 @@ class Supervisor:
                 if successor is None:
                     break
                 session, is_resumed = successor, True
+                self._view.session = session
+                self.state.resumes += 1
         except SevpnError:
             session.connection.close()
             await self._network.clear()
             raise
         finally:
+            self._view.session = None
             session.connection.close()
         await self._network.clear()
 
@@ -239,6 +263,8 @@ class Supervisor:
         return False
 
     async def _pause(self, error: SevpnError | None) -> None:
+        if error is not None:
+            self.state.fail(str(error), now_s())
         self._enter(RECONNECTING)
         self.state.reconnects += 1
         least_s = 0.0
@@ -249,7 +275,6 @@ class Supervisor:
                 least_s = RETRY_SLOW_S
         delay_s = self._backoff.next_s(posix.urandom(1)[0], least_s)
         if error is not None:
-            self.state.last_error = str(error)
             log.error(str(error), error.hint)
         log.info(f"reconnecting in {delay_s:.3g} s")
         if await self._loop.doze(now_s() + delay_s):

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sevpn.dhcp.events import Counters
     from sevpn.dhcp.lease import Lease
     from sevpn.session.network import Network
 
@@ -84,6 +85,11 @@ class LeaseKeeper:
     def lease(self) -> "Lease | None":
         """The lease held now."""
         return self._dhcp.lease
+
+    @property
+    def ignored_messages(self) -> "Counters":
+        """How many DHCP messages were received and not used."""
+        return self._dhcp.counters
 
     def start(self, now_s: float) -> None:
         """Begin for a new session: a fresh DISCOVER, for the same address if there was one."""

@@ -86,6 +86,11 @@ class Network:
         self.server_ips: list[str] = []
 
     @property
+    def steps(self) -> "list[Step]":
+        """The plan in force."""
+        return self._steps
+
+    @property
     def is_busy(self) -> bool:
         """Tell whether a change is under way."""
         return self._task is not None and not self._task.done

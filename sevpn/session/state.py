@@ -27,14 +27,25 @@ class RunState:
     `listeners` are called with the new state after each change.
     """
 
-    __slots__ = ("last_error", "listeners", "name", "reconnects", "renewals", "since_s")
+    __slots__ = (
+        "last_error",
+        "last_error_s",
+        "listeners",
+        "name",
+        "reconnects",
+        "renewals",
+        "resumes",
+        "since_s",
+    )
 
     def __init__(self, now_s: float) -> None:
         self.name = CONNECTING
         self.since_s = now_s  # monotonic
         self.last_error = ""
+        self.last_error_s = 0.0  # when that was
         self.reconnects = 0
         self.renewals = 0
+        self.resumes = 0
         self.listeners: list[Callable[[str], None]] = []
 
     def enter(self, name: str, now_s: float) -> None:
@@ -45,3 +56,8 @@ class RunState:
         self.since_s = now_s
         for listener in self.listeners:
             listener(name)
+
+    def fail(self, message: str, now_s: float) -> None:
+        """Note what went wrong; the state is another matter."""
+        self.last_error = message
+        self.last_error_s = now_s
