@@ -63,6 +63,7 @@ BENDS: tuple[dict[str, Any], ...] = (
     {"source": b"look-alike-source"},
     {"udp_checksum": 0},
     {"udp_checksum": 1},
+    {"udp_length_error": -1},
     {"payload": b""},
 )
 FLIPS = st.tuples(st.integers(0, 90), st.integers(1, 255))
@@ -140,15 +141,18 @@ def check_nothing_changed(frames: list[bytes], writes: list[tuple[bytes, bytes]]
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize("options", [b"", TIMESTAMP], ids=["bare", "timestamps"])
 @pytest.mark.parametrize("bend", BENDS, ids=str)
-def test_each_bend_alone(version: int, protocol: int, bend: dict[str, Any]) -> None:
-    # Ten frames that would be one write; the sixth is bent.
-    flow = {"version": version, "protocol": protocol, "seq": 1, "ident": 9, "ident_step": 1}
+def test_each_bend(version: int, protocol: int, options: bytes, bend: dict[str, Any]) -> None:
+    # Eleven frames that would be one write: the sixth is bent, or all are.
+    flow = {"version": version, "protocol": protocol, "options": options}
+    flow |= {"seq": 1, "ident": 9, "ident_step": 1}
     straight = [(0, 8, None)] * 5
-    frames = traffic([flow], [*straight, (0, 8, bend), *straight])
-    writes = _offload.merge(frames)
-    assert writes == oracle.merge(frames)
-    check_nothing_changed(frames, writes)
+    for segments in ([*straight, (0, 8, bend), *straight], [(0, 8, bend)] * 11):
+        frames = traffic([flow], segments)
+        writes = _offload.merge(frames)
+        assert writes == oracle.merge(frames)
+        check_nothing_changed(frames, writes)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -49,6 +49,7 @@ def build(
     urgent: int = 0,
     options: bytes = b"",
     udp_checksum: int | None = None,
+    udp_length_error: int = 0,
     padding: bytes = b"",
 ) -> bytes:
     """Return an Ethernet frame with right lengths and checksums.
@@ -70,7 +71,7 @@ def build(
         header += options
         field = 16
     else:
-        header = struct.pack("!HHHH", *ports, 8 + len(payload), 0)
+        header = struct.pack("!HHHH", *ports, 8 + len(payload) + udp_length_error, 0)
         field = 6
     size = 4 if version == 4 else 16
     source = source or bytes([10] * (size - 1) + [1])

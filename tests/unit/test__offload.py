@@ -85,6 +85,42 @@ def test_many_flows_keep_their_order() -> None:
         assert [frame for frame in again if oracle.flow_of(frame) == flow] == frames[port::200]
 
 
+def same_hash(addresses: bytes, other: bytes, ports: int) -> int:
+    """Return the ports with which `other` falls on the flow hash of `addresses` and `ports`.
+
+    The hash is a bijection of the ports for given addresses, so whoever knows it can do this.
+    """
+    bits, odd = 0xFFFFFFFF, 0x85EBCA6B
+    mixed = (ports + TCP) * 0x9E3779B1 & bits
+    for at in range(0, len(addresses), 4):
+        mixed = (mixed ^ int.from_bytes(addresses[at : at + 4], "big")) * odd & bits
+        mixed ^= mixed >> 15
+    for at in range(len(other) - 4, -1, -4):
+        mixed ^= mixed >> 15 ^ mixed >> 30
+        mixed = mixed * pow(odd, -1, 2**32) & bits ^ int.from_bytes(other[at : at + 4], "big")
+    return (mixed * pow(0x9E3779B1, -1, 2**32) - TCP) & bits
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_flows_of_one_hash_stay_apart(size: int) -> None:
+    source, twin, target = b"\1" * size, b"\2" * size, b"\3" * size
+    version = 4 if size == 4 else 6
+    ports = same_hash(source + target, twin + target, 5001 << 16 | 40000)
+    frames = [
+        packets.build(bytes([at]) * 8, version=version, target=target, seq=1 + at * 8, **which)
+        for at in range(4)
+        for which in (
+            {"source": source, "ports": (5001, 40000)},
+            {"source": twin, "ports": (ports >> 16, ports & 0xFFFF)},
+            # UDP is 11 more than TCP in the same sum.
+            {"source": source, "ports": (5001, 40000 - 11), "protocol": UDP},
+        )
+    ]
+    writes = _offload.merge(frames)
+    assert writes == oracle.merge(frames)
+    assert len(writes) == 3
+
+
 def test_a_wrong_checksum_is_left_to_the_kernel() -> None:
     frames = stream(5)
     for bent in (0, 2, 4):
@@ -164,6 +200,7 @@ def test_a_udp_checksum_of_zero_is_written_as_ones() -> None:
         bytes(9),
         bytes(10 + 13),
         bytes(10 + 1601),
+        super_frame(64000) + bytes(2000),  # longer than any length field says
         packets.offload_header(1, 0, 0, 13, 2) + bytes(60),  # inside the Ethernet header
         packets.offload_header(1, 0, 0, 34, 25) + bytes(60),  # field behind the end
         packets.offload_header(1, 0, 0, 65535, 65535) + bytes(60),
