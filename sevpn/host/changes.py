@@ -7,9 +7,19 @@ is no error, what somebody else changed meanwhile stays, and the sentence return
 from __future__ import annotations
 
 import errno
-import os
 
-from sevpn.host import addressing, default_route, link, pins, resolv, routes
+from sevpn.errors import HostError
+from sevpn.host import (
+    addressing,
+    default_route,
+    dns,
+    link,
+    pins,
+    resolv,
+    resolvconf,
+    resolved,
+    routes,
+)
 from sevpn.host.context import Host, describe
 
 TYPE_CHECKING = False
@@ -41,17 +51,10 @@ def undo(host: Host, record: Record) -> str | None:
         if error.errno not in _GONE:
             return f"{describe(record)} could not be undone: {error.strerror}"
         message = None  # vanished with its interface or namespace: nothing to undo
+    except HostError as error:
+        return f"{describe(record)} could not be undone: {error}"
     host.journal.end(record)
     return message
-
-
-def _make_resolv(host: Host, step: Step) -> None:
-    path = step[3] if len(step) > 3 else resolv.PATH
-    text, dropped = resolv.compose(step[1], step[2])
-    host.warnings.extend(dropped)
-    record = resolv.look(path, text, os.path.basename(host.journal.path))
-    record["step"] = list(step)
-    host.perform(record, lambda: resolv.replace(record), revert=lambda: resolv.restore(record))
 
 
 def _undo_resolv(_host: Host, record: Record) -> str | None:
@@ -66,7 +69,7 @@ _MAKERS: dict[str, Callable[[Host, Step], None]] = {
     "link": link.make_link,
     "sysctl": link.make_sysctl,
     "server_route": pins.make_server_route,
-    "resolv": _make_resolv,
+    "dns": dns.make_dns,
 }
 _UNDOERS: dict[str, Callable[[Host, Record], str | None]] = {
     "address": addressing.undo_address,
@@ -75,4 +78,6 @@ _UNDOERS: dict[str, Callable[[Host, Record], str | None]] = {
     "link": link.undo_link,
     "sysctl": link.undo_sysctl,
     "resolv": _undo_resolv,
+    "resolved": resolved.undo,
+    "resolvconf": resolvconf.undo,
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sevpn.host.context import Record
 
 _LOCK_SUFFIX = ".lock"
+_SOCKET_SUFFIX = ".sock"  # of `sevpn.control`
+_OF_MOUNTS = ("resolv", "resolvconf")  # files: they outlive a network namespace
 
 
 def clean(state_dir: str, resolv_path: str = resolv.PATH) -> dict[str, list[str]]:
@@ -40,8 +42,8 @@ def clean(state_dir: str, resolv_path: str = resolv.PATH) -> dict[str, list[str]
             _clean_journal(f"{state_dir}/{name}", report)
     _clean_resolv(state_dir, resolv_path, report)
     for name in names:
-        if name.endswith(_LOCK_SUFFIX):
-            _remove_dead_lock(f"{state_dir}/{name}")
+        if name.endswith((_LOCK_SUFFIX, _SOCKET_SUFFIX)):
+            _remove_dead(f"{state_dir}/{name}")
     return report
 
 
@@ -65,7 +67,7 @@ def _clean_journal(path: str, report: dict[str, list[str]]) -> None:
 def _undo(host: Host, record: Record, report: dict[str, list[str]]) -> None:
     try:
         name = describe(record)
-        if record["kind"] != "resolv" and not host.journal.is_here(record):
+        if record["kind"] not in _OF_MOUNTS and not host.journal.is_here(record):
             if record["boot"] == journal.boot_id() and _namespace_exists(record["netns"]):
                 report["left"].append(
                     f"{name} left: it is in another network namespace, run cleanup there"
@@ -122,11 +124,20 @@ def _clean_resolv(state_dir: str, path: str, report: dict[str, list[str]]) -> No
         report["left" if "left as it is" in message else "undone"].append(message)
 
 
-def _remove_dead_lock(path: str) -> None:
-    """Remove the lock file of a killed run: taking it and giving it back does that."""
-    holder = lock.Lock(path)
+def _remove_dead(path: str) -> None:
+    """Remove the lock file or control socket of a killed run.
+
+    For the lock, taking it and giving it back does that.
+    """
+    holder = lock.Lock(path.removesuffix(_SOCKET_SUFFIX).removesuffix(_LOCK_SUFFIX) + _LOCK_SUFFIX)
     try:
         holder.acquire(path)
     except HostError:
         return
-    holder.release()
+    try:
+        if path.endswith(_SOCKET_SUFFIX):
+            os.unlink(path)
+    except OSError:
+        pass  # gone already, or a read-only directory: it harms nobody
+    finally:
+        holder.release()

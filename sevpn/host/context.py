@@ -9,6 +9,8 @@ to be) is a dict of JSON values; beside "id", "boot", "netns", "kind" and "step"
     link     ifname ifindex was set     (each a dict with some of mac, mtu_bytes, is_up)
     sysctl   path was set ifname ifindex
     resolv   see `sevpn.host.resolv`
+    resolved    ifname ifindex was set  (each a dict of dns, domains, is_default)
+    resolvconf  ifname name
 """
 
 from __future__ import annotations
@@ -94,6 +96,10 @@ def describe(record: Record) -> str:
         return f"route {name}{via} dev {record['ifname']}{table}"
     if kind == "rule":
         return f"rule from {record['address']} table {record['table']}"
+    if kind == "resolved":
+        return f"DNS of {record['ifname']} in systemd-resolved"
+    if kind == "resolvconf":
+        return f"DNS entry {record['name']} of resolvconf"
     if kind == "link":
         return f"settings of {record['ifname']}"
     return str(record["path"])

@@ -10,11 +10,11 @@ ints, lists and None, so that `marshal` can carry it:
     ("default_route", gateway | None, ifname, metric)   and what it takes to be in force
     ("rule", from_address, table)
     ("server_route", server_ip, not_by_ifname | None)
-    ("resolv", [nameserver, ...], [search_domain, ...])
+    ("dns", [nameserver, ...], [search_domain, ...], mode, ifname, has_default_route: bool)
     ("sysctl", path below /proc/sys, value)
     ("optional", step)      a failure of `step` is a warning, not the end
 
-`gateway` None means on-link. Table 254 is the kernel's main table.
+`mode` is the value of -dns. `gateway` None means on-link. Table 254 is the kernel's main table.
 """
 
 from __future__ import annotations
@@ -63,14 +63,20 @@ _MTU_MIN_BYTES = 576  # RFC 791: what every host must take; issue: option 26 fro
 _ADDRESS_KINDS = ("address", "route", "default_route", "rule")
 
 
-def link_plan(ifname: str, mac: bytes | None, mtu_bytes: int = TUNNEL_MTU_BYTES) -> list[Step]:
+def link_plan(
+    ifname: str,
+    mac: bytes | None,
+    mtu_bytes: int = TUNNEL_MTU_BYTES,
+    accept_ra: bool = False,
+) -> list[Step]:
     """Return the steps that bring a fresh TAP up, before the first frame goes through.
 
-    Router advertisements from the far side must not configure this host, and the switch
-    has to be off before the link is up; a kernel without IPv6 has no such switch.
+    Router advertisements from the far side must not configure this host unless it is
+    asked for, and the switch has to be set before the link is up; a kernel without IPv6
+    has no such switch. (2 = also where this host forwards, which a VPN client often does.)
     """
     return [
-        ("optional", ("sysctl", f"net/ipv6/conf/{ifname}/accept_ra", "0")),
+        ("optional", ("sysctl", f"net/ipv6/conf/{ifname}/accept_ra", "2" if accept_ra else "0")),
         ("link", ifname, mac.hex(":") if mac else None, mtu_bytes, True),
     ]
 
@@ -126,9 +132,12 @@ def session_plan(
             table = config.policy_route_table
             steps.append(("route", "0.0.0.0", 0, via, ifname, 0, table))
             steps.append(("rule", lease.address, table))
-    if config.accept_dns and lease.dns:
+    mode = getattr(config, "dns", "auto")
+    if config.accept_dns and mode != "none" and lease.dns:
         search = list(lease.search) or ([lease.domain] if lease.domain else [])
-        steps.append(("optional", ("resolv", list(lease.dns), search)))
+        has_default = config.accept_default_gateway and gateway_or_none is not None
+        step = ("dns", list(lease.dns), search, mode, ifname, has_default)
+        steps.append(("optional", step))
     return steps
 
 

@@ -46,7 +46,9 @@ def is_domain_name(name: str) -> bool:
     """Tell whether `name` can stand in a search list: labels of letters, digits, - and _."""
     labels = name.lower().removesuffix(".").split(".")
     return len(name) <= 253 and all(
-        0 < len(label) <= 63 and label[0] != "-" and _NAME_CHARACTERS.issuperset(label)
+        0 < len(label) <= 63
+        and "-" not in (label[0], label[-1])
+        and _NAME_CHARACTERS.issuperset(label)
         for label in labels
     )
 
@@ -59,8 +61,10 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def compose(nameservers: Iterable[str], search: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the lines for resolv.conf and a warning for each value that was dropped.
+def check(
+    nameservers: Iterable[str], search: Iterable[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the usable name servers, the usable domains, and a warning for each other value.
 
     Both lists come from the network: whatever is not an address or a plain domain name
     must not get into a file that other programs parse. Raises HostError when no usable
@@ -79,10 +83,14 @@ def compose(nameservers: Iterable[str], search: Iterable[str]) -> tuple[str, lis
             warnings.append(f"search domain {domain!r} ignored: not a domain name")
     if not servers:
         raise HostError("no usable name server in the lease")
+    return servers, domains, warnings
+
+
+def compose(servers: Iterable[str], domains: Iterable[str]) -> str:
+    """Return the lines for resolv.conf from values that `check` let pass."""
     lines = [f"nameserver {server}\n" for server in servers]
-    if domains:
-        lines.append(f"search {' '.join(domains)}\n")
-    return "".join(lines), warnings
+    words = " ".join(domains)
+    return "".join(lines) + (f"search {words}\n" if words else "")
 
 
 def look(path: str, text: str, owner: str) -> Record:

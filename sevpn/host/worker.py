@@ -107,8 +107,8 @@ def _name(step: Step) -> str:
         return f"cannot add the rule from {step[1]} table {step[2]}"
     if kind == "server_route":
         return f"cannot add the route to the server {step[1]}"
-    if kind == "resolv":
-        return "cannot write /etc/resolv.conf"
+    if kind == "dns":
+        return "cannot set the name servers"
     return f"cannot set {step[1]}"
 
 

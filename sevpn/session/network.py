@@ -52,8 +52,8 @@ def describe_steps(steps: "list[Step]") -> str:
             shown.append(f"default{via} dev {bare[2]}")
         elif bare[0] == "rule":
             shown.append(f"rule from {bare[1]} table {bare[2]}")
-        elif bare[0] == "resolv":
-            shown.append("DNS set")
+        elif bare[0] == "dns":
+            shown.append("DNS " + " ".join(bare[1]))
     return ", ".join(shown)
 
 

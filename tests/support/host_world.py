@@ -77,8 +77,13 @@ class World:
             ("default_route", "10.1.0.1", "vpn0", 50),
             ("route", "0.0.0.0", 0, "10.1.0.1", "vpn0", 0, 70_000),
             ("rule", "10.1.0.5", 70_000),
-            ("optional", ("resolv", ["10.1.0.1"], ["lan.example"], str(self.resolv))),
+            ("optional", self.dns_step("file")),
         ]
+
+    def dns_step(self, mode: str, *, has_default: bool = True) -> tuple[Any, ...]:
+        """Return the step that sets name servers in this world."""
+        servers, search = ["10.1.0.1"], ["lan.example"]
+        return ("dns", servers, search, mode, "vpn0", has_default, str(self.resolv))
 
     def assert_as_before(self, why: str = "") -> None:
         """Compare all with the start; no journal may be left either."""

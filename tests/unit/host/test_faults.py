@@ -8,15 +8,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sevpn.host import fault, lock, worker
 from support.host_world import Countdown, World, count_effects, in_world, run_and_die
-
-if TYPE_CHECKING:
-    from sevpn.host.plan import Step
 
 pytestmark = pytest.mark.no_sanitizer
 
@@ -107,7 +103,7 @@ def test_a_mounted_resolv_conf(world: World) -> None:
     world.before = world.look()
     assert lock.is_mount_point(str(world.resolv))
     inode = world.resolv.stat().st_ino
-    step: Step = ("resolv", ["10.1.0.1"], [], str(world.resolv))
+    step = world.dns_step("file")
     records = worker.apply(world.journal, [step])["undo"]
     assert b"nameserver 10.1.0.1" in real.read_bytes()
     assert worker.undo(world.journal, records) == []
@@ -128,7 +124,7 @@ def test_a_mount_the_kernel_does_not_list(world: World) -> None:
     """As seen by a process in a chroot: renaming says EBUSY, and only that."""
     subprocess.run(["mount", "--bind", str(world.resolv), str(world.resolv)], check=True)
     lock.is_mount_point = lambda path: False
-    step: Step = ("resolv", ["10.1.0.1"], [], str(world.resolv))
+    step = world.dns_step("file")
     result = worker.apply(world.journal, [step])
     assert result["error"] is None
     assert b"nameserver 10.1.0.1" in world.resolv.read_bytes()
@@ -143,6 +139,6 @@ def test_a_read_only_etc(world: World) -> None:
     subprocess.run(["mount", "-o", "remount,bind,ro", mounted], check=True)
     result = worker.apply(world.journal, world.steps())
     assert result["error"] is None
-    assert ["resolv.conf" in line for line in result["warnings"]] == [True]
+    assert ["name servers: Read-only" in line for line in result["warnings"]] == [True]
     assert worker.undo(world.journal, result["undo"]) == []
     world.assert_as_before()

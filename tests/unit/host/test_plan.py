@@ -14,6 +14,7 @@ class Flags:
     accept_default_gateway = False
     accept_static_routes = False
     accept_dns = False
+    dns = "auto"
     policy_route_table = 0
 
     def __init__(self, **values: object) -> None:
@@ -62,7 +63,7 @@ def test_all_flags() -> None:
         DEFAULT,
         ("route", "0.0.0.0", 0, "10.1.0.1", "vpn0", 0, 7),
         ("rule", "10.1.0.5", 7),
-        ("optional", ("resolv", ["10.1.0.53"], ["lan.example"])),
+        ("optional", ("dns", ["10.1.0.53"], ["lan.example"], "auto", "vpn0", True)),
     ]
     assert marshal.loads(marshal.dumps(steps)) == steps
 
@@ -98,7 +99,15 @@ def test_the_mtu_is_kept_in_bounds(offered: int, wanted: int | None) -> None:
 
 def test_option_119_wins_over_15() -> None:
     steps = plan.session_plan(Flags(accept_dns=True), Lease(search=["a.test", "b.test"]), "v", [])
-    assert plan.bare(steps[-1]) == ("resolv", ["10.1.0.53"], ["a.test", "b.test"])
+    servers, search = ["10.1.0.53"], ["a.test", "b.test"]
+    assert plan.bare(steps[-1]) == ("dns", servers, search, "auto", "v", False)
+    assert plan.session_plan(Flags(accept_dns=True, dns="none"), Lease(), "v", []) == steps_without(
+        "dns", steps
+    )
+
+
+def steps_without(kind: str, steps: list[plan.Step]) -> list[plan.Step]:
+    return [("address", "v", *step[2:]) for step in map(plan.bare, steps) if step[0] != kind]
 
 
 def test_dangerous_routes_are_left_out_and_told() -> None:
@@ -126,6 +135,8 @@ def test_link_plan() -> None:
     steps = plan.link_plan("vpn0", bytes.fromhex("5e3b6f63a83e"))
     assert steps[-1] == ("link", "vpn0", "5e:3b:6f:63:a8:3e", 1500, True)
     assert plan.bare(steps[0])[1:] == ("net/ipv6/conf/vpn0/accept_ra", "0")
+    steps = plan.link_plan("vpn0", None, accept_ra=True)
+    assert plan.bare(steps[0])[1:] == ("net/ipv6/conf/vpn0/accept_ra", "2")
 
 
 def records_of(steps: list[plan.Step]) -> list[plan.Record]:
@@ -141,7 +152,7 @@ def test_changed_dns_touches_only_resolv_conf() -> None:
     old = plan.session_plan(ALL, Lease(), "vpn0", [])
     new = plan.session_plan(ALL, Lease(dns=["10.1.0.54"]), "vpn0", [])
     to_undo, to_apply = plan.change_plan(records_of(old), old, new)
-    assert [record["step"][0] for record in to_undo] == ["resolv"]
+    assert [record["step"][0] for record in to_undo] == ["dns"]
     assert to_apply == new[-1:]
 
 

@@ -271,4 +271,4 @@ def test_an_interface_that_is_not_there() -> None:
 
 def test_dropped_values_are_said() -> None:
     with pytest.raises(HostError):
-        resolv.compose(["not an address"], [])
+        resolv.check(["not an address"], [])
