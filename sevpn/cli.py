@@ -12,6 +12,7 @@ from sevpn.config import Config, FlagError, HelpRequested, parse_args, to_json
 from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError
 from sevpn.flags.validate import parse_mac, validate
 
+SUB_COMMANDS = ("status", "wait", "cleanup")  # as the first argument, instead of flags
 _END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
@@ -55,6 +56,10 @@ def run_client(config: Config) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in SUB_COMMANDS:
+        from sevpn import commands
+
+        return commands.run(arguments)
     config = parse_args(arguments)
     if config.version:
         _print(f"sevpn {__version__}")

@@ -1,0 +1,131 @@
+"""The runs of sevpn on this host, and how to ask them. Layer 6.
+
+A run holds a lock in the state directory and, without -no-control, listens on a socket
+beside it. Files of killed runs lie there too: a lock that nobody holds, a socket that
+refuses connections.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from sevpn.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWER_TIMEOUT_S = 5.0
+_LOCK_SUFFIX = ".lock"
+_CHUNK_BYTES = 65536
+_RIGHTS = "run this as root, or as the user who started sevpn"
+
+
+class Ended(Exception):
+    """The run has closed the connection without an answer: it ended."""
+
+
+class Refused(Exception):
+    """The run answered with an error instead of a report: `str` is its words."""
+
+
+class Instance:
+    """One run: its TAP's name, the number of its network namespace, the files' stem."""
+
+    def __init__(self, stem: str) -> None:
+        self.stem = stem
+        self.tap, _, self.namespace = os.path.basename(stem).partition("@")
+
+    def ask(self, request: str, deadline_s: float | None) -> dict[str, Any] | None:
+        """Return the run's report, None when nobody listens.
+
+        `deadline_s` is monotonic, None = none.
+        Raises: TimeoutError, Ended, Refused, HostError without permission.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(_left_s(deadline_s))
+            try:
+                sock.connect(f"{self.stem}.sock")
+                sock.sendall(f"{request}\n".encode())
+            except (FileNotFoundError, ConnectionError):
+                return None  # a killed run's socket refuses
+            except PermissionError as error:
+                raise HostError(f"no permission to ask the sevpn on {self.tap}", _RIGHTS) from error
+            except BlockingIOError as error:  # its queue of new connections is full
+                raise TimeoutError from error
+            except TimeoutError:
+                raise
+            except OSError as error:  # a path that is too long, ...
+                raise HostError(f"cannot ask the sevpn on {self.tap}: {error}") from error
+            line = b"".join(_receive(sock, deadline_s))
+        if not line.endswith(b"\n"):
+            raise Ended
+        report: dict[str, Any] = json.loads(line)
+        if "error" in report:
+            raise Refused(report["error"])
+        return report
+
+    def holder_pid(self) -> int | None:
+        """Return the process that holds the lock of this TAP, None when nobody does."""
+        try:
+            with open(f"{self.stem}{_LOCK_SUFFIX}", encoding="ascii", errors="replace") as file:
+                inode, text = os.fstat(file.fileno()).st_ino, file.read(32).strip()
+        except OSError:
+            return None
+        return int(text) if text.isdigit() and inode in _locked_inodes() else None
+
+
+def find(state_dir: str, tap: str = "") -> list[Instance]:
+    """Return what may be a run (with TAP `tap`), sorted by name; dead ones among them.
+
+    Raises HostError when the directory must not be read.
+    """
+    try:
+        names = os.listdir(state_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise HostError(f"cannot read {state_dir}: {reason}", _RIGHTS) from error
+    stems = set()
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        ifname, _, namespace = stem.partition("@")
+        # resolv.conf has a lock too, but what follows its @ is no number.
+        if suffix in (".sock", _LOCK_SUFFIX) and namespace.isdigit() and tap in ("", ifname):
+            stems.add(f"{state_dir}/{stem}")
+    return [Instance(stem) for stem in sorted(stems)]
+
+
+def _receive(sock: socket.socket, deadline_s: float | None) -> Iterator[bytes]:
+    """Yield what comes up to the end of the line or of the connection. Raises TimeoutError."""
+    part = b"-"
+    while part and not part.endswith(b"\n"):
+        sock.settimeout(_left_s(deadline_s))
+        try:
+            part = sock.recv(_CHUNK_BYTES)
+        except ConnectionError:
+            return
+        yield part
+
+
+def _left_s(deadline_s: float | None) -> float | None:
+    if deadline_s is None:
+        return None
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _locked_inodes() -> set[int]:
+    """Return the inodes of all files with a flock on them (proc_locks(5)).
+
+    Trying the lock would be surer, but a sevpn that starts at that moment would fail.
+    """
+    with open("/proc/locks", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return {int(row[5].rpartition(":")[2]) for row in rows if row[1] == "FLOCK"}
