@@ -128,9 +128,14 @@ static void open_connection(struct peer *peer, struct connection *c, const uint8
         c->used = false;
 }
 
-static void acknowledged(struct peer *peer, struct connection *c, uint32_t number, size_t payload)
+static void acknowledged(struct peer *peer, struct connection *c, const uint8_t *tcp, size_t payload)
 {
+    uint32_t number = get_u32(tcp + 8);
     uint32_t gained = number - c->acknowledged;
+    uint32_t window = (uint32_t)get_u16(tcp + 14) << c->scale;
+    bool is_update = window != c->window; /* and thereby no duplicate (RFC 5681 2) */
+
+    c->window = window;
 
     if (gained && gained <= IN_FLIGHT_MAX) {
         peer->count.tcp_bytes_acked += gained;
@@ -139,7 +144,7 @@ static void acknowledged(struct peer *peer, struct connection *c, uint32_t numbe
             c->sent = number; /* we had gone back too far */
         c->duplicates = 0;
         c->progress_s = peer->now_s;
-    } else if (!gained && !payload && c->sent != c->acknowledged && ++c->duplicates == 3) {
+    } else if (!gained && !payload && !is_update && c->sent != c->acknowledged && ++c->duplicates == 3) {
         peer->count.tcp_retransmits++;
         c->sent = c->acknowledged;
         c->progress_s = peer->now_s;
@@ -178,8 +183,7 @@ void tcp_receive(struct peer *peer, const uint8_t *frame, size_t ip_end)
     if (header_bytes > 20)
         read_options(c, tcp, header_bytes, false);
     c->established = true;
-    c->window = (uint32_t)get_u16(tcp + 14) << c->scale;
-    acknowledged(peer, c, get_u32(tcp + 8), payload);
+    acknowledged(peer, c, tcp, payload);
     if (payload || flags & FIN) {
         c->must_acknowledge = true;
         if (get_u32(tcp + 4) != c->received) {
