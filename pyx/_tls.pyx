@@ -39,8 +39,8 @@ VERIFY_OK = 0
 cdef enum:
     RECORD_BYTES = 16384       # TLS plaintext limit (RFC 8446 5.1)
     RECORD_OVERHEAD = 320      # header, explicit IV, padding, MAC of the worst suite, rounded up
-    READ_AHEAD_BYTES = 131072  # one recv() brings up to this; 8 full records
-    OUT_BYTES = 229376         # 13 full records and change: one push of the bridge, see _bridge
+    READ_AHEAD_BYTES = 65536  # one recv() brings up to this; 3-4 full records
+    OUT_BYTES = 83520         # 5 full records: one arena of the bridge, see _bridge
 
 cdef BIO_METHOD* _method = NULL
 
