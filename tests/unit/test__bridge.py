@@ -196,8 +196,8 @@ def test_rest_of_the_welcome_is_tunnel() -> None:
 def test_rest_that_is_too_large() -> None:
     with Rig() as rig:
         with pytest.raises(ValueError, match="too many bytes"):
-            rig.bridge.attach(rig.link.stream, bytes(131073))
-        rig.bridge.attach(rig.link.stream, bytes(131072))  # groups of no blocks
+            rig.bridge.attach(rig.link.stream, bytes(65537))
+        rig.bridge.attach(rig.link.stream, bytes(65536))  # groups of no blocks
         assert rig.run() == 0
 
 
