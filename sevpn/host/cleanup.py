@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOCK_SUFFIX = ".lock"
 _SOCKET_SUFFIX = ".sock"  # of `sevpn.control`
+_OF_MOUNTS = ("resolv", "resolvconf")  # files: they outlive a network namespace
 
 
 def clean(state_dir: str, resolv_path: str = resolv.PATH) -> dict[str, list[str]]:
@@ -66,7 +67,7 @@ def _clean_journal(path: str, report: dict[str, list[str]]) -> None:
 def _undo(host: Host, record: Record, report: dict[str, list[str]]) -> None:
     try:
         name = describe(record)
-        if record["kind"] != "resolv" and not host.journal.is_here(record):
+        if record["kind"] not in _OF_MOUNTS and not host.journal.is_here(record):
             if record["boot"] == journal.boot_id() and _namespace_exists(record["netns"]):
                 report["left"].append(
                     f"{name} left: it is in another network namespace, run cleanup there"
