@@ -51,8 +51,12 @@ ABSENT: dict[str, dict[str, str]] = {
         "inspect": "get_data and walk_packages of zip files: nobody calls them",
         "zipimport": _CAUGHT,
     },
+    "re._parser": {"unicodedata": "patterns with character names: there are none"},
     "threading": {"_threading_local": "_thread._local is built in"},
-    "traceback": {"ast": "marks columns in source lines, of which there are none"},
+    "traceback": {
+        "ast": "marks columns in source lines, of which there are none",
+        "unicodedata": "measures source lines, of which there are none",
+    },
     "typing": {"inspect": "isinstance with a runtime protocol: nobody does"},
     "warnings": {
         "inspect": "the decorator `deprecated` on coroutines: nobody uses it",

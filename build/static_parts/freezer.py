@@ -22,6 +22,12 @@ from extensions import EXTENSIONS
 from static_parts.contents import ROOTS
 from static_parts.imports import NEVER, STDLIB, Module, Search
 
+# Loaded before our first line.
+STARTUP = {
+    "abc", "codecs", "encodings", "encodings.aliases", "encodings.utf_8", "importlib._bootstrap",
+    "importlib._bootstrap_external", "io",
+}  # fmt: skip
+
 
 class _Lean(ast.NodeTransformer):
     """Takes out what only type checkers read: it would be built at every start."""
@@ -142,6 +148,13 @@ def write_inittab(out: Path, builtin: set[str], compiled: set[str]) -> None:
     (out / "inittab.c").write_text("\n".join(lines) + "\n")
 
 
+def _rank(name: str) -> int:
+    top, _, rest = name.partition(".")
+    if top == "sevpn":
+        return 2 if rest.startswith("host") else 1
+    return 0 if name in STARTUP else 3
+
+
 def main() -> int:
     """Run from the command line; return the exit status."""
     out = Path(sys.argv[1])
@@ -158,7 +171,8 @@ def main() -> int:
         print(f"{importer} imports {name}, which is not in the binary", file=sys.stderr)
     for importer, name in sorted(search.unused):
         print(f"contents.py: {importer} does not import {name}", file=sys.stderr)
-    modules = list(search.modules.values())
+    # What a session loads comes first, side by side (see order.py for why).
+    modules = sorted(search.modules.values(), key=lambda module: _rank(module.name))
     write_table(out, modules)
     write_inittab(out, search.builtin, search.compiled)
     listing = {

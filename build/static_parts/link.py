@@ -7,6 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from static_parts import order
 from static_parts.common import PARTS, ROOT, Target, cached, key_of, run
 from static_parts.toolchain import python_tools
 
@@ -25,6 +26,7 @@ class Linked(NamedTuple):
     """The results: the product and the test program made of the same objects."""
 
     binary: Path
+    symbols: Path  # the same, not stripped
     import_all: Path
     modules: Path  # modules.json
 
@@ -86,16 +88,19 @@ def link(
         everything = ["-DSEVPN_IMPORT_ALL", "main.c", "-o", "import_all.o"]
         run(["cc", "-c", *FLAGS, *include, *everything], work, env=env)
         parts = ["frozen.o", "inittab.o", "blob.o", *(path.name for path in objects)]
-        for first, name in (("main.o", "sevpn"), ("import_all.o", "sevpn-import-all")):
-            command = ["cc", "-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"]
-            command += [first, *parts, *map(str, libraries), "-lm", "-o", str(result / name)]
-            run(command, work, env=env)
+        (work / "order.ld").write_text(order.linker_script())
+        common = ["cc", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-T,order.ld"]
+        common += [*parts, *map(str, libraries), "-lm"]
+        run([*common, "-s", "main.o", "-o", str(result / "sevpn")], work, env=env)
+        run([*common, "main.o", "-o", str(result / "sevpn-symbols")], work, env=env)
+        run([*common, "-s", "import_all.o", "-o", str(result / "sevpn-import-all")], work, env=env)
         shutil.copy(frozen / "modules.json", result)
 
     inputs = [path.parent.name for path in (*objects, *libraries)] + [frozen.name, openssl.name]
-    key = key_of(*inputs, tools.key, PARTS / "main.c", PARTS / "link.py")
+    key = key_of(*inputs, tools.key, order.linker_script(), PARTS / "main.c", PARTS / "link.py")
     result = cached(f"linked-{target.arch}", key, make)
-    return Linked(result / "sevpn", result / "sevpn-import-all", result / "modules.json")
+    names = ("sevpn", "sevpn-symbols", "sevpn-import-all", "modules.json")
+    return Linked(*(result / name for name in names))
 
 
 def install(linked: Linked, path: Path) -> str:

@@ -7,6 +7,7 @@ it must link static executables by itself, as musl-gcc or a musl cross compiler 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -55,7 +56,7 @@ def python_tools() -> Path:
         run([sys.executable, "-m", "venv", str(work / "venv")], work)
         run([str(python), *install, "-r", str(REQUIREMENTS), "--target", str(result)], work)
 
-    return cached("python-tools", key_of(REQUIREMENTS, sys.version), make)
+    return cached("python-tools", key_of(REQUIREMENTS, platform.machine()), make)
 
 
 def toolchain(target: Target) -> Toolchain:
