@@ -218,31 +218,7 @@ class Loop:
             self._step(task, 0)
         if any(t.done or t.pending is not None for t in self._tasks):
             return
-        deadline_s: float | None = None
-        pumping: Task | None = None
-        for task in self._tasks:
-            wait = task.wait
-            if wait is None:
-                continue
-            if wait.pump is not None:
-                pumping = task
-            if wait.deadline_s is not None and (deadline_s is None or wait.deadline_s < deadline_s):
-                deadline_s = wait.deadline_s
-        # A flag may ask for centuries; epoll counts milliseconds in an int.
-        timeout_s = -1.0
-        if deadline_s is not None:
-            timeout_s = min(MAX_SLEEP_S, max(0.0, deadline_s - now_s()))
-        events: list[tuple[int, int]] = []
-        if pumping is not None and pumping.wait is not None and pumping.wait.pump is not None:
-            timeout_ms = -1 if timeout_s < 0 else int(timeout_s * 1000) + 1
-            reason = pumping.wait.pump.run(self._epoll.fileno(), timeout_ms)
-            if reason & PUMP_WAKE:
-                events = self._epoll.poll(0)
-            if reason & ~PUMP_WAKE:
-                self._resume(pumping, reason & ~PUMP_WAKE)
-        else:
-            events = self._epoll.poll(timeout_s)
-        for fd, mask in events:
+        for fd, mask in self._sleep():
             waiting = self._waiting.get(fd)
             if waiting is not None:
                 self._resume(waiting, mask)
@@ -255,6 +231,27 @@ class Loop:
             wait = task.wait
             if wait is not None and wait.deadline_s is not None and wait.deadline_s <= current:
                 self._resume(task, 0)
+
+    def _sleep(self) -> list[tuple[int, int]]:
+        """Sleep until something is due, in the pump if a task has one; return the events."""
+        waits = [t.wait for t in self._tasks if t.wait is not None]
+        timeout_s = -1.0
+        due = [w.deadline_s for w in waits if w.deadline_s is not None]
+        if due:
+            # A flag may ask for centuries; epoll counts milliseconds in an int.
+            timeout_s = min(MAX_SLEEP_S, max(0.0, min(due) - now_s()))
+        for task in self._tasks:
+            if task.wait is not None and task.wait.pump is not None:
+                return self._run_pump(task, task.wait.pump, timeout_s)
+        return self._epoll.poll(timeout_s)
+
+    def _run_pump(self, task: Task, pump: "Pump", timeout_s: float) -> list[tuple[int, int]]:
+        timeout_ms = -1 if timeout_s < 0 else int(timeout_s * 1000) + 1
+        reason = pump.run(self._epoll.fileno(), timeout_ms)
+        events = self._epoll.poll(0) if reason & PUMP_WAKE else []
+        if reason & ~PUMP_WAKE:
+            self._resume(task, reason & ~PUMP_WAKE)
+        return events
 
     def _resume(self, task: Task, result: int) -> None:
         self._forget_wait(task)
