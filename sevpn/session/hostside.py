@@ -77,8 +77,11 @@ class HostSide:
 
     async def settle(self) -> None:
         """Wait until no change is under way."""
-        if self._busy is not None and not self._busy.done:
-            await self._loop.join(self._busy, now_s() + SETTLE_TIMEOUT_S)
+        deadline_s = now_s() + SETTLE_TIMEOUT_S
+        # Again and again: of several that wait for a change, the first begins the next one.
+        while self._busy is not None and not self._busy.done:
+            if not await self._loop.join(self._busy, deadline_s):
+                break
 
     async def _apply(self, steps: "list[Step]") -> None:
         self._error = None

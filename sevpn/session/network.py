@@ -120,6 +120,7 @@ class Network:
         await self.settle()
         if self._steps:
             await self._change(None)
+        self.failure = None
 
     async def _follow(self) -> None:
         while self._wanted is not self.applied:

@@ -1,0 +1,76 @@
+"""A host that is not there: `child.call` answered by a function, changes only noted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sevpn.errors import HostError
+from sevpn.io import child
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sevpn.io.loop import Loop
+
+
+class FakeHost:
+    """Answers the calls of sevpn.host.worker; `fail` names steps' kinds that are refused.
+
+    `calls` lists (function, arguments); `running` counts those under way at once and
+    `most_running` what it has been at most.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.fail: set[str] = set()
+        self.broken: set[str] = set()  # functions whose child dies
+        self.delay_s = 0.0
+        self.running = 0
+        self.most_running = 0
+        self.now: list[Any] = []  # the steps in force
+        monkeypatch.setattr(child, "call", self._call)
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    async def _call(self, loop: Loop, target: str, *args: Any, timeout_s: float = 30.0) -> Any:
+        name = target.rpartition(":")[2]
+        self.calls.append((name, args))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await loop.sleep(self.delay_s)
+        finally:
+            self.running -= 1
+        if name in self.broken:
+            raise HostError(f"{name} died")
+        return getattr(self, f"do_{name}")(*args)
+
+    def do_apply(self, _journal: str, steps: list[Any]) -> dict[str, Any]:
+        for step in steps:
+            if step[0] in self.fail:
+                failed = {"message": f"{step[0]} refused", "hint": "do it", "errno": 1}
+                return {"undo": [], "warnings": [], "notes": [], "error": failed}
+        self.now += steps
+        undo = [{"step": list(step)} for step in steps]
+        return {"undo": undo, "warnings": [], "notes": [], "error": None}
+
+    def do_undo(self, _journal: str, records: list[Any]) -> list[str]:
+        for record in reversed(records):
+            self.now = [step for step in self.now if list(step) != record["step"]]
+        return ["left one thing"] if "undo" in self.fail else []
+
+    do_undo_everything = do_undo
+
+    def do_repin(self, _journal: str, old: Any, server_ip: str, _ifname: str) -> dict[str, Any]:
+        record = {"is_pin": True, "network": server_ip, "step": ["server_route", server_ip]}
+        return {"undo": [record], "warnings": [], "notes": [], "error": None}
+
+    def do_own_networks(self, _ifname: str) -> list[tuple[str, int]]:
+        return [("192.168.1.0", 24)]
+
+    def do_cleanup(self, _state_dir: str) -> list[str]:
+        return []
+
+    def do_survey(self, _ifname: str, _ips: list[str]) -> dict[str, Any]:
+        return {"paths": {}, "routes": []}

@@ -1,0 +1,132 @@
+"""The gateway watch: pure, so time is an argument."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sevpn.dhcp.arp import build_arp_reply, build_arp_request, parse_arp
+from sevpn.session import health
+from sevpn.session.health import ANSWERED, ASKING, SILENT, GatewayWatch
+
+MAC = b"\x5e\0\0\0\0\1"
+GATEWAY_MAC = b"\x02\0\0\0\0\xfe"
+ADDRESS, GATEWAY = "10.0.0.5", "10.0.0.1"
+BROADCAST = b"\xff" * 6
+
+
+def watch_at(now_s: float = 100.0) -> GatewayWatch:
+    return GatewayWatch(MAC, ADDRESS, GATEWAY, now_s)
+
+
+def answer(sender: str = GATEWAY, to: bytes = MAC) -> bytes:
+    return build_arp_reply(GATEWAY_MAC, sender, to, ADDRESS)
+
+
+def run_silently(watch: GatewayWatch, until_s: float) -> list[tuple[float, bytes]]:
+    """Tick at the deadlines only; return the questions and their times."""
+    asked = []
+    while watch.deadline_s() <= until_s:
+        now_s = watch.deadline_s()
+        watch.tick(now_s)
+        assert watch.deadline_s() > now_s
+        asked += [(now_s, frame) for frame in watch.take_frames()]
+    return asked
+
+
+def test_asks_at_once() -> None:
+    watch = watch_at()
+    (frame,) = watch.take_frames()
+    arp = parse_arp(frame)
+    assert arp is not None
+    assert (arp.sender, arp.target, arp.sender_mac) == (ADDRESS, GATEWAY, MAC)
+    assert frame[:6] == BROADCAST
+    assert watch.state == ASKING
+    assert watch.take_frames() == []
+
+
+def test_answer_opens() -> None:
+    watch = watch_at()
+    watch.take_frames()
+    watch.receive(answer(), 100.1)
+    assert watch.state == ANSWERED
+    assert watch.peer_mac == GATEWAY_MAC
+    assert watch.deadline_s() == 100.1 + health.ASK_IDLE_S
+    watch.tick(102.0)
+    assert watch.take_frames() == []
+
+
+def test_later_questions_are_unicast() -> None:
+    watch = watch_at()
+    watch.take_frames()
+    watch.receive(answer(), 100.0)
+    watch.tick(watch.deadline_s())
+    (frame,) = watch.take_frames()
+    assert frame[:6] == GATEWAY_MAC
+
+
+def test_silence_and_back() -> None:
+    watch = watch_at()
+    watch.take_frames()
+    watch.receive(answer(), 100.0)
+    asked = run_silently(watch, 100.0 + health.ASK_IDLE_S + 0.01)
+    assert watch.state == ANSWERED
+    asked += run_silently(watch, 110.0)
+    assert watch.state == SILENT
+    # Three unicast questions; then everybody is asked, for the gateway may have changed.
+    assert [frame[:6] for _, frame in asked[:4]] == [GATEWAY_MAC] * 3 + [BROADCAST]
+    watch.receive(answer(), 111.0)
+    assert watch.state == ANSWERED
+
+
+def test_silence_is_noticed_in_seconds() -> None:
+    watch = watch_at(0.0)
+    watch.receive(answer(), 0.0)
+    while watch.state == ANSWERED:
+        run_silently(watch, watch.deadline_s())
+    assert watch.deadline_s() < health.ASK_IDLE_S + 5
+
+
+def test_never_answered_is_not_silent() -> None:
+    """The address may be new to everybody: not yet usable is not the same as lost."""
+    watch = watch_at()
+    run_silently(watch, 130.0)
+    assert watch.state == ASKING
+
+
+def test_questions_become_rare() -> None:
+    watch = watch_at(0.0)
+    asked = run_silently(watch, 600.0)
+    gaps = [after[0] - before[0] for before, after in itertools.pairwise(asked)]
+    assert max(gaps) <= health.ASK_IDLE_S + 1e-6
+    assert len(asked) < 600 / health.ASK_IDLE_S + 10
+
+
+def test_doubt_asks_at_once() -> None:
+    watch = watch_at()
+    watch.take_frames()
+    watch.receive(answer(), 100.0)
+    watch.ask_now(101.0)
+    assert watch.deadline_s() == 101.0
+    watch.tick(101.0)
+    assert len(watch.take_frames()) == 1
+    watch.ask_now(200.0)
+    assert watch.deadline_s() < 200.0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        answer(sender="10.0.0.2"),
+        answer(to=GATEWAY_MAC),
+        build_arp_request(GATEWAY_MAC, GATEWAY, ADDRESS),
+        answer()[:30],
+        b"",
+        bytes(60),
+    ],
+)
+def test_other_frames_are_no_answer(frame: bytes) -> None:
+    watch = watch_at()
+    watch.receive(frame, 100.1)
+    assert watch.state == ASKING

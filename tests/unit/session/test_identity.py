@@ -1,0 +1,116 @@
+"""A MAC and an id that stay the same across runs, and differ where they must."""
+
+from __future__ import annotations
+
+import posix
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sevpn.session import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ME = ("vpn.test", "DEFAULT", "alice")
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "machine_name", lambda: "0123456789abcdef")
+    monkeypatch.setattr(identity, "used_macs", set)
+
+
+def take(monkeypatch: pytest.MonkeyPatch, macs: Iterable[bytes]) -> None:
+    monkeypatch.setattr(identity, "used_macs", lambda: set(macs))
+
+
+def test_stable() -> None:
+    mac = identity.stable_mac(*ME)
+    assert mac == identity.stable_mac(*ME)
+    assert len(mac) == 6
+    assert mac[0] == 0x5E
+    assert not mac[0] & 1  # unicast
+    assert mac[0] & 2  # locally administered
+
+
+def test_known_value() -> None:
+    """A change of this would give every user a new address: it is not to happen by chance."""
+    assert identity.stable_mac(*ME) == bytes.fromhex("5e902c65724c")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("vpn2.test", "DEFAULT", "alice"),
+        ("vpn.test", "HUB", "alice"),
+        ("vpn.test", "DEFAULT", "bob"),
+    ],
+)
+def test_differs(other: tuple[str, str, str]) -> None:
+    assert identity.stable_mac(*other) != identity.stable_mac(*ME)
+    assert identity.unique_id(*other) != identity.unique_id(*ME)
+
+
+def test_parts_do_not_run_together() -> None:
+    assert identity.unique_id("a", "bc", "d") != identity.unique_id("ab", "c", "d")
+
+
+def test_names_of_hub_and_user_have_no_case() -> None:
+    assert identity.stable_mac("vpn.test", "default", "ALICE") == identity.stable_mac(*ME)
+
+
+def test_differs_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = identity.stable_mac(*ME)
+    monkeypatch.setattr(identity, "machine_name", lambda: "other")
+    assert identity.stable_mac(*ME) != here
+
+
+def test_second_session_gets_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = identity.stable_mac(*ME)
+    take(monkeypatch, [first])
+    second = identity.stable_mac(*ME)
+    take(monkeypatch, [first, second])
+    third = identity.stable_mac(*ME)
+    assert len({first, second, third}) == 3
+    take(monkeypatch, [second])
+    assert identity.stable_mac(*ME) == first
+
+
+def test_unique_id() -> None:
+    assert len(identity.unique_id(*ME)) == 16
+    assert identity.unique_id(*ME) == identity.unique_id(*ME)
+
+
+def test_odd_bytes_in_names() -> None:
+    assert len(identity.unique_id("\udcff", "", "ü\0")) == 16
+
+
+@pytest.mark.parametrize(("files", "name"), [({}, posix.uname().nodename)])
+def test_machine_without_an_id(
+    files: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(identity, "read_text", lambda path: files.get(path, ""))
+    assert identity.machine_name() == name
+
+
+def test_machine_with_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    files = {"/etc/machine-id": "\n", "/var/lib/dbus/machine-id": "abc\n"}
+    monkeypatch.setattr(identity, "read_text", lambda path: files.get(path, ""))
+    assert identity.machine_name() == "abc"
+
+
+def test_used_macs_reads_sys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    texts = {"/sys/class/net/a/address": "02:00:00:00:00:01\n", "/sys/class/net/b/address": "zz"}
+    monkeypatch.setattr(posix, "listdir", lambda _path: ["a", "b", "c"])
+    monkeypatch.setattr(identity, "read_text", lambda path: texts.get(path, ""))
+    assert bytes.fromhex("020000000001") in identity.used_macs()
+
+    def missing(_path: str) -> list[str]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(posix, "listdir", missing)
+    assert identity.used_macs() == set()
