@@ -96,9 +96,12 @@ class Lock:
             if _is_same_file(fd, self.path):
                 break
             posix.close(fd)
-        posix.ftruncate(fd, 0)
-        posix.pwrite(fd, f"{posix.getpid()}\n".encode(), 0)
         self._fd = fd
+        try:
+            posix.ftruncate(fd, 0)
+            posix.pwrite(fd, f"{posix.getpid()}\n".encode(), 0)
+        except OSError:
+            pass  # a full disk: the lock holds all the same, only our pid is not known
         return None
 
     def release(self) -> None:

@@ -109,7 +109,10 @@ def open_tap(name: str, offload: bool) -> Tap:
         real_name = answer[:16].split(b"\0", 1)[0].decode()
         tso = uso = False
         if offload:
-            fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES))
+            try:
+                fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES))
+            except OSError as error:
+                raise _attach_failure(error, name) from error
             tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
             tso = _set_offload(fd, tcp)
             uso = tso and _set_offload(fd, tcp | TUN_F_USO4 | TUN_F_USO6)
