@@ -8,6 +8,7 @@ import pytest
 
 from lab.client import Sevpn, flags
 from lab.peers import Peer
+from lab.process import wait_for
 from lab.server import FAR_IP, LAN_IP
 from lab.topology import SERVER_IP, UNUSED_PORT
 from sevpn.errors import EXIT_HOST, EXIT_NETWORK, EXIT_PROTOCOL, EXIT_USAGE
@@ -128,19 +129,29 @@ def test_two_at_once_share_the_server_route(
             host.wait_ping(FAR_IP)
             first, second = (plain, routed) if first_ends_first else (routed, plain)
             first.stop()
-            assert host.ip("route", "get", SERVER_IP)[0]["dev"] == "eth0"
+            assert _device_to(host, SERVER_IP) == "eth0"
             host.wait_ping(FAR_IP if first_ends_first else LAN_IP)
             second.stop()
 
 
-def test_two_default_routes_are_refused(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
+def test_two_default_routes(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
+    """The newer one carries the traffic; when it ends, the older one does again."""
     with Sevpn(host, *flags("-accept-default-gateway")) as first:
         first.wait_address()
         host.wait_ping(FAR_IP)
         with Sevpn(host, *flags("-accept-default-gateway", tap="vpn1")) as second:
-            assert "default route" in second.expect_exit(EXIT_HOST)
+            second.wait_address()
+            wait_for(lambda: _device_to(host, FAR_IP) == "vpn1", 5.0, "the newer default route")
+            host.wait_ping(FAR_IP)
+            assert _device_to(host, SERVER_IP) == "eth0"
+            second.stop()
+        assert _device_to(host, FAR_IP) == "vpn0"
         host.wait_ping(FAR_IP)
         first.stop()
+
+
+def _device_to(host: Namespace, address: str) -> str:
+    return str(host.ip("route", "get", address)[0]["dev"])
 
 
 def test_same_tap_twice(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:

@@ -19,7 +19,7 @@ BACK_LIMIT_S = USUAL_DELAY_S + 3.0
 
 def test_server_killed_and_restarted(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
     """Back within the delay and 3 seconds of the server's return, with a fresh lease."""
-    with Sevpn(host, *flags("-accept-default-gateway")) as run:
+    with Sevpn(host, *flags("-v", "-accept-default-gateway")) as run:
         address = run.wait_address()
         host.wait_ping(FAR_IP)
         mark = dhcp.mark()

@@ -46,6 +46,23 @@ def test_default_route_without_a_loop(
         run.stop()
 
 
+def test_default_route_beats_one_without_a_metric(
+    host: Namespace, server: SoftEther, topology: Topology, dhcp: Dnsmasq
+) -> None:
+    """In a Docker container the default route has metric 0, the best there is."""
+    host.ip_batch(f"route replace default via {CLIENT_GATEWAY}\n")
+    try:
+        was = snapshot(host)
+        with Sevpn(host, *flags("-accept-default-gateway")) as run:
+            run.wait_address()
+            host.wait_ping(FAR_IP)
+            assert host.ip("route", "get", SERVER_IP)[0]["dev"] == "eth0"
+            run.stop()
+        assert was.differences(snapshot(host)) == []
+    finally:
+        host.ip_batch("route del default metric 0\n")
+
+
 def test_ipv6_server_with_default_route(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
     """The IPv4 default route must not disturb a tunnel over IPv6."""
     with Sevpn(host, *flags("-accept-default-gateway", host=SERVER_IP6)) as run:
