@@ -49,7 +49,6 @@ class Instance:
             sock.settimeout(_left_s(deadline_s))
             try:
                 sock.connect(f"{self.stem}.sock")
-                sock.sendall(f"{request}\n".encode())
             except (FileNotFoundError, ConnectionError):
                 return None  # a killed run's socket refuses
             except PermissionError as error:
@@ -60,6 +59,10 @@ class Instance:
                 raise
             except OSError as error:  # a path that is too long, ...
                 raise HostError(f"cannot ask the sevpn on {self.tap}: {error}") from error
+            try:
+                sock.sendall(f"{request}\n".encode(), socket.MSG_NOSIGNAL)
+            except ConnectionError:
+                pass  # refused before it was asked: the answer says why
             line = b"".join(_receive(sock, deadline_s))
         if not line.endswith(b"\n"):
             raise Ended

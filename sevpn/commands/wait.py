@@ -44,7 +44,11 @@ def main(argv: list[str]) -> int:
             return EXIT_OK
         if _ENDED in living:
             lonely_s = now_s + START_GRACE_S
-        if now_s >= (lonely_s if deadline_s is None else min(lonely_s, deadline_s)):
+        next_s = now_s + POLL_S
+        is_late = deadline_s is not None and next_s >= deadline_s
+        if is_late and living:
+            raise NotReadyError(f"not ready after {timeout_s:g} s{_standing(found)}")
+        if is_late or next_s >= lonely_s:
             mute = [one for one, outcome in zip(found, outcomes, strict=True) if outcome == _MUTE]
             raise not_running(state_dir, tap, list(map(cannot_be_asked, mute)))
         time.sleep(POLL_S)

@@ -116,20 +116,25 @@ def _host(view: "View") -> "Object":
     for step in map(plan.bare, view.network.steps):
         if step[0] == "route":
             _kind, network, prefix_len, gateway, ifname, metric, table = step
-            routes.append(
-                {
-                    "network": f"{network}/{prefix_len}",
-                    "gateway": gateway,
-                    "interface": ifname,
-                    "metric": metric,
-                    "table": table,
-                }
-            )
+            routes.append(_route(f"{network}/{prefix_len}", gateway, ifname, metric, table))
+        elif step[0] == "default_route":
+            _kind, gateway, ifname, metric = step
+            routes.append(_route("0.0.0.0/0", gateway, ifname, metric, plan.TABLE_MAIN))
         elif step[0] == "rule":
             rules.append({"from": step[1], "table": step[2]})
-        elif step[0] == "resolv":
+        elif step[0] == "dns":
             dns = {"servers": list(step[1]), "search": list(step[2])}
     return {"routes": routes, "rules": rules, "dns": dns}
+
+
+def _route(network: str, gateway: str | None, ifname: str, metric: int, table: int) -> "Object":
+    return {
+        "network": network,
+        "gateway": gateway,
+        "interface": ifname,
+        "metric": metric,
+        "table": table,
+    }
 
 
 def _counters(view: "View") -> "Object":

@@ -29,10 +29,10 @@ SECRET = "do-not-tell-4711"
 BRIDGE = {"frames_up": 3, "bytes_up": 300, "frames_down": 4, "bytes_down": 400}
 STEPS = [
     ("address", "vpn0", "10.77.0.50", 24, None),
-    ("optional", ("route", "0.0.0.0", 0, "10.77.0.1", "vpn0", 50, 254)),
-    ("route", "10.9.0.0", 16, None, "vpn0", 0, 254),
+    ("default_route", "10.77.0.1", "vpn0", 50),
+    ("optional", ("route", "10.9.0.0", 16, None, "vpn0", 0, 254)),
     ("rule", "10.77.0.50", 200),
-    ("resolv", ["10.77.0.1"], ["lab.test"]),
+    ("dns", ["10.77.0.1"], ["lab.test"], "auto", "vpn0", True),
     ("sysctl", "net/ipv6/conf/vpn0/accept_ra", "0"),
 ]
 
