@@ -60,11 +60,10 @@ def set_dns(host: Host, step: Step, text: str, ifname: str, has_default: bool) -
     if path is None:
         raise HostError("there is no resolvconf", "choose another -dns, or install openresolv")
     name = f"{ifname}.sevpn"
-    options = []
-    if os.path.exists(_DEBIAN_ORDER):
+    options: list[str] = []
+    if _is_debians():
         name = f"tun.{name}"  # it sorts entries by name, and knows tunnels by this beginning
-    elif os.path.basename(os.path.realpath(path)) == "resolvconf":
-        # openresolv: first of all; and the only one while all traffic is ours.
+    else:  # openresolv: ours first of all, and the only one while all traffic is ours
         options = ["-m", "0", *(["-x"] if has_default else [])]
     record: Record = {
         "kind": "resolvconf",
@@ -75,8 +74,12 @@ def set_dns(host: Host, step: Step, text: str, ifname: str, has_default: bool) -
     host.perform(
         record,
         lambda: _run([path, *options, "-a", name], text.encode()),
-        revert=lambda: _run_quietly([path, "-d", name]),
+        revert=lambda: _remove_quietly(path, name),
     )
+
+
+def _is_debians() -> bool:
+    return os.path.exists(_DEBIAN_ORDER)
 
 
 def undo(_host: Host, record: Record) -> str | None:
@@ -84,13 +87,19 @@ def undo(_host: Host, record: Record) -> str | None:
     path = program()
     if path is None:
         return f"{describe(record)} left: there is no resolvconf any more"
-    _run([path, "-d", record["name"]], b"")
+    _remove(path, record["name"])
     return None
 
 
-def _run_quietly(words: list[str]) -> None:
+def _remove(path: str, name: str) -> None:
+    # Without -f openresolv complains of an entry that is gone; Debian's does not know -f.
+    options = [] if _is_debians() else ["-f"]
+    _run([path, *options, "-d", name], b"")
+
+
+def _remove_quietly(path: str, name: str) -> None:
     try:
-        _run(words, b"")
+        _remove(path, name)
     except (OSError, HostError):
         pass  # it is what just failed
 
