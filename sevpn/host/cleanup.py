@@ -51,7 +51,7 @@ def _clean_journal(path: str, report: dict[str, list[str]]) -> None:
     ifname = os.path.basename(path).partition("@")[0]
     holder = lock.Lock(lock.tap_lock_path(path))
     try:
-        holder.acquire(ifname)
+        holder.acquire(ifname, is_cleaning=True)
     except HostError as error:
         report["running"].append(str(error))
         return
@@ -113,7 +113,7 @@ def _clean_resolv(state_dir: str, path: str, report: dict[str, list[str]]) -> No
         return
     holder = lock.Lock(lock.resolv_lock_path(state_dir, path))
     try:
-        holder.acquire(path)
+        holder.acquire(path, is_cleaning=True)
     except HostError:
         return  # its owner lives
     try:
@@ -131,7 +131,7 @@ def _remove_dead(path: str) -> None:
     """
     holder = lock.Lock(path.removesuffix(_SOCKET_SUFFIX).removesuffix(_LOCK_SUFFIX) + _LOCK_SUFFIX)
     try:
-        holder.acquire(path)
+        holder.acquire(path, is_cleaning=True)
     except HostError:
         return
     try:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import posix
+import time
 
 from sevpn.errors import HostError
 
 STATE_DIR = "/run/sevpn"
+_CLEANING = "cleaning"
+_CLEANING_MOST_S = 5.0
+_WORDLESS_MOST_S = 0.2
+_RETRY_S = 0.02
 _NAMESPACE = "/proc/self/ns/net"
 
 
@@ -69,13 +74,17 @@ class Lock:
         self.path = path
         self._fd = -1
 
-    def acquire(self, what: str) -> str | None:
+    def acquire(self, what: str, is_cleaning: bool = False) -> str | None:
         """Take the lock; returns None, or a warning when no lock file can be written.
 
         `what` is named in the error. Without a writable state directory there is nothing
         to lock with, and running alone is the normal case, so that is only a warning.
         Raises HostError naming the holder when somebody else has it.
+
+        `is_cleaning` is for a holder that gives the lock back in a moment: others wait a
+        little for it, so that two starts at the same time do not refuse each other.
         """
+        begun_s = time.monotonic()
         while True:
             try:
                 _make_directory(self.path)
@@ -86,8 +95,12 @@ class Lock:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                pid = posix.read(fd, 32).decode("utf-8", "replace").strip() or "unknown"
+                holder = posix.read(fd, 32).decode("utf-8", "replace").split()
                 posix.close(fd)
+                if time.monotonic() - begun_s < _patience_s(holder):
+                    time.sleep(_RETRY_S)
+                    continue
+                pid = holder[0] if holder else "unknown"
                 raise HostError(
                     f"{what} is in use by another sevpn (process {pid})",
                     "end that one first, or choose another name with -tap",
@@ -99,7 +112,8 @@ class Lock:
         self._fd = fd
         try:
             posix.ftruncate(fd, 0)
-            posix.pwrite(fd, f"{posix.getpid()}\n".encode(), 0)
+            purpose = f" {_CLEANING}" if is_cleaning else ""
+            posix.pwrite(fd, f"{posix.getpid()}{purpose}\n".encode(), 0)
         except OSError:
             pass  # a full disk: the lock holds all the same, only our pid is not known
         return None
@@ -119,6 +133,13 @@ class Lock:
     def is_held(self) -> bool:
         """Whether this object holds the lock."""
         return self._fd >= 0
+
+
+def _patience_s(words: list[str]) -> float:
+    """Return how long to wait for the holder who has left these words in the lock file."""
+    if not words:
+        return _WORDLESS_MOST_S  # it is about to write them, or could not (a full disk)
+    return _CLEANING_MOST_S if words[1:] == [_CLEANING] else 0.0
 
 
 def _is_same_file(fd: int, path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,40 @@ def test_resolv_conf_is_locked_by_its_directory(tmp_path: Path) -> None:
     assert lock.resolv_lock_path("/run/sevpn", str(other / "resolv.conf")) == first
     assert lock.resolv_lock_path("/run/sevpn", str(tmp_path / "resolv.conf")) != first
     assert lock.resolv_lock_path("/s", "/none/at/all") == "/s/all.lock"
+
+
+def hold_for(path: str, seconds: float, is_cleaning: bool) -> int:
+    """Let another process hold a lock for a while; return its pid when it has it."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            held = lock.Lock(path)
+            held.acquire("vpn0", is_cleaning)
+            os.write(write_fd, b"x")
+            time.sleep(seconds)
+            held.release()
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    assert os.read(read_fd, 1) == b"x"
+    os.close(read_fd)
+    return pid
+
+
+def test_who_only_cleans_up_is_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "vpn0.lock")
+    pid = hold_for(path, 0.1, is_cleaning=True)
+    mine = lock.Lock(path)
+    assert mine.acquire("vpn0") is None
+    mine.release()
+    os.waitpid(pid, 0)
+
+
+def test_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_CLEANING_MOST_S", 0.05)
+    path = str(tmp_path / "vpn0.lock")
+    pid = hold_for(path, 0.5, is_cleaning=True)
+    with pytest.raises(HostError, match=f"process {pid}\\)"):
+        lock.Lock(path).acquire("vpn0")
+    os.waitpid(pid, 0)

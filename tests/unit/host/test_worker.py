@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,28 @@ def test_an_interface_that_is_not_there() -> None:
 def test_dropped_values_are_said() -> None:
     with pytest.raises(HostError):
         resolv.check(["not an address"], [])
+
+
+@in_world
+def test_cleaning_beside_a_living_run_is_quick_and_touches_nothing(world: World) -> None:
+    """The living one has vpn0 and resolv.conf; a dead one left vpn1's journal and the same pin."""
+    worker.apply(world.journal, world.steps())
+    held = [
+        lock.Lock(lock.tap_lock_path(world.journal)),
+        lock.Lock(lock.resolv_lock_path(world.state_dir, str(world.resolv))),
+    ]
+    for one in held:
+        one.acquire("x")
+    before = world.look()
+    dead = lock.journal_path(world.state_dir, "vpn1")
+    worker.apply(dead, [("server_route", SERVER, "vpn1"), ("rule", "10.9.0.9", 9)])
+    started = time.monotonic()
+    report = cleanup.clean(world.state_dir, str(world.resolv))
+    assert time.monotonic() - started < 0.5
+    assert report["left"] == []
+    assert len(report["undone"]) == 2
+    assert len(report["running"]) == 1
+    assert not Path(dead).exists()
+    assert world.look() == before
+    assert all(Path(one.path).exists() for one in held)
+    assert cleanup.clean(world.state_dir, str(world.resolv))["undone"] == []
