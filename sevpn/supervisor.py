@@ -125,6 +125,7 @@ class Supervisor:
                         raise TransportError("the session has ended")
                     await self._pause(None)
         finally:
+            self._loop.shield()  # also when an error, not a signal, has ended the run
             self._enter(STOPPING)
             self._roamer.close()
             await self._roamer.settle()

@@ -184,6 +184,11 @@ class Loop:
         task.pending = Cancelled()
         self._forget_wait(task)
 
+    def shield(self) -> None:
+        """Let no cancel() reach the running task any more: it undoes what it did."""
+        if self._current is not None:
+            self._current.cancelled = True
+
     def poke(self, task: Task) -> None:
         """End the pump, doze or join that a task is in: it has something to look at."""
         if task.wait is not None and task.wait.is_pokable:

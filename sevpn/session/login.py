@@ -77,7 +77,8 @@ async def _negotiate(
             return
         got = stream.read()
         if got is None:
-            if not await loop.readable(stream.fileno(), deadline_s):
+            # The clock is asked as well: records without content may come without end.
+            if now_s() >= deadline_s or not await loop.readable(stream.fileno(), deadline_s):
                 raise TransportError(
                     f"no answer from {where} ({machine.state})",
                     "is this a SoftEther server? is it overloaded?",

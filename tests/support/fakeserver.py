@@ -326,3 +326,8 @@ def usual(visit: Visit) -> None:
     """A server as it should be, without anybody on its LAN."""
     visit.welcome()
     visit.tunnel()
+
+
+def just_silent(visit: Visit) -> None:
+    visit.secure()
+    visit.wait_end()

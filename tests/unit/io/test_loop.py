@@ -203,6 +203,25 @@ def test_cancelled_wait_leaves_nothing_registered(loop: Loop, pipe: tuple[int, i
     run(loop, again())
 
 
+def test_shielded_undoing_is_not_cancelled(loop: Loop) -> None:
+    """An error has ended the work; a signal that comes now must not cut the undoing."""
+    undone = []
+
+    async def work() -> None:
+        try:
+            raise ValueError("mine")
+        finally:
+            loop.shield()
+            await loop.sleep(2 * SOON_S)
+            undone.append(True)
+
+    task = loop.spawn("work", work())
+    loop.cancel(task)
+    with pytest.raises(ValueError, match="mine"):
+        loop.run(task)
+    assert undone == [True]
+
+
 def test_error_while_undoing_is_raised(loop: Loop) -> None:
     async def work() -> None:
         try:
