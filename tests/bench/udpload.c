@@ -1,0 +1,135 @@
+/* Many small UDP datagrams: a sender that keeps to a rate, and a receiver that counts.
+ *
+ *   udpload send ADDRESS PORT SIZE RATE SECONDS   prints what was sent (RATE 0 = no limit)
+ *   udpload recv PORT SECONDS                     prints "DELIVERED MILLISECONDS" at the end
+ *
+ * The time of the receiver runs from its first datagram to its last. Both use batches of
+ * system calls, so that on two cores they cost less than what they measure.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { BATCH = 64, SIZE_MAX_BYTES = 1472 };
+
+static double now_s(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec * 1e-9;
+}
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void sleep_s(double seconds)
+{
+    struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&pause, NULL);
+}
+
+static struct mmsghdr messages[BATCH];
+static struct iovec parts[BATCH];
+static char bytes[BATCH][SIZE_MAX_BYTES];
+
+static void prepare(size_t size)
+{
+    for (int i = 0; i < BATCH; i++) {
+        parts[i].iov_base = bytes[i];
+        parts[i].iov_len = size;
+        messages[i].msg_hdr.msg_iov = &parts[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+}
+
+static void send_all(int fd, double rate, double seconds)
+{
+    double began_s = now_s(), passed_s;
+    unsigned long sent = 0;
+
+    while ((passed_s = now_s() - began_s) < seconds) {
+        unsigned long due = rate > 0 ? (unsigned long)(rate * passed_s) : sent + BATCH;
+        unsigned count = due - sent < BATCH ? (unsigned)(due - sent) : BATCH;
+        int put;
+
+        if (due <= sent) {
+            sleep_s(0.0002);
+            continue;
+        }
+        put = sendmmsg(fd, messages, count, 0);
+        if (put < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
+            die("sendmmsg");
+        if (put > 0)
+            sent += (unsigned)put;
+    }
+    printf("%lu\n", sent);
+}
+
+static void receive_all(int fd, double seconds)
+{
+    double end_s = now_s() + seconds, first_s = 0, last_s = 0;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    unsigned long count = 0;
+
+    printf("ready\n");
+    fflush(stdout);
+    for (;;) {
+        double left_s = end_s - now_s();
+        int got;
+
+        if (count && now_s() - last_s > 0.3)
+            break; /* silence: the sender has ended */
+        if (left_s <= 0)
+            break;
+        if (poll(&wait, 1, 100) <= 0)
+            continue;
+        got = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
+        if (got <= 0)
+            continue;
+        last_s = now_s();
+        if (!count)
+            first_s = last_s;
+        count += (unsigned)got;
+    }
+    printf("%lu %.3f\n", count, (last_s - first_s) * 1e3);
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), room = 4 << 20;
+
+    if (fd < 0)
+        die("socket");
+    if (argc == 7 && !strcmp(argv[1], "send")) {
+        size_t size = strtoul(argv[4], NULL, 10);
+        address.sin_port = htons((unsigned short)atoi(argv[3]));
+        if (inet_pton(AF_INET, argv[2], &address.sin_addr) != 1 || size > SIZE_MAX_BYTES)
+            die(argv[2]);
+        if (connect(fd, (struct sockaddr *)&address, sizeof address))
+            die("connect");
+        prepare(size);
+        send_all(fd, atof(argv[5]), atof(argv[6]));
+    } else if (argc == 4 && !strcmp(argv[1], "recv")) {
+        address.sin_port = htons((unsigned short)atoi(argv[2]));
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+        if (bind(fd, (struct sockaddr *)&address, sizeof address))
+            die("bind");
+        prepare(SIZE_MAX_BYTES);
+        receive_all(fd, atof(argv[3]));
+    } else {
+        fprintf(stderr, "usage: udpload send ADDRESS PORT SIZE RATE SECONDS | recv PORT SECONDS\n");
+        return 2;
+    }
+    return 0;
+}
