@@ -51,6 +51,7 @@ class World:
         ip("link", "set", "vpn0", "up")
         ip("link", "set", "vpn0", "down")
         wait_for_carrier("lan", True)
+        wait_for_ipv6()
         self.before = self.look()
 
     def look(self) -> dict[str, Any]:
@@ -104,6 +105,19 @@ def wait_for_carrier(ifname: str, is_there: bool) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"the carrier of {ifname} is not as wanted")
+
+
+def wait_for_ipv6() -> None:
+    """Wait until the kernel's own work on addresses is done: it adds routes by and by."""
+    deadline = time.monotonic() + 5
+    earlier = None
+    while time.monotonic() < deadline:
+        now = ip_json("-6", "route", "show", "table", "all")
+        if now == earlier and not any(ip_json("-6", "addr", "show", "tentative")):
+            return
+        earlier = now
+        time.sleep(0.02)
+    raise AssertionError("the IPv6 routes do not come to rest")
 
 
 def in_world(test: Callable[[World], None]) -> Callable[[], None]:
