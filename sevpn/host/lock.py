@@ -55,6 +55,20 @@ def resolv_lock_path(state_dir: str, path: str = "/etc/resolv.conf") -> str:
     return f"{state_dir}/{name}@{status.st_dev:x}-{status.st_ino:x}.lock"
 
 
+def is_resolv_lock_needed(mode: str, path: str = "/etc/resolv.conf") -> bool:
+    """Tell whether a run with this -dns may write the file, so that only one can do so.
+
+    systemd-resolved and resolvconf keep the settings of several links side by side.
+    """
+    if mode != "auto":
+        return mode == "file"
+    try:
+        target = posix.readlink(path)
+    except OSError:
+        return True  # a file, or nothing
+    return "run/systemd/resolve/" not in target and "resolvconf/" not in target
+
+
 def is_mount_point(path: str) -> bool:
     """Tell whether something is mounted exactly on `path` (proc_pid_mountinfo(5))."""
     wanted = path.replace("\\", "\\134").replace(" ", "\\040").encode()

@@ -11,8 +11,8 @@ does not have.
 
 from __future__ import annotations
 
+import _signal
 import os
-import signal
 import time
 
 from sevpn.errors import HostError
@@ -121,7 +121,7 @@ def _run(words: list[str], text: bytes) -> None:
                 (os.POSIX_SPAWN_DUP2, complaints, 1),
                 (os.POSIX_SPAWN_DUP2, complaints, 2),
             ],
-            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
+            setsigdef=[_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGPIPE],
             setpgroup=0,  # a terminal's ^C is for sevpn: an entry must not be half written
         )
         status = _wait(pid)
@@ -142,7 +142,7 @@ def _wait(pid: int) -> int:
         if ended:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline_s:
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, _signal.SIGKILL)
             os.waitpid(pid, 0)
             raise HostError(f"resolvconf did not end within {_TIMEOUT_S:g} seconds")
         time.sleep(_POLL_S)

@@ -106,3 +106,19 @@ def test_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(HostError, match=f"process {pid}\\)"):
         lock.Lock(path).acquire("vpn0")
     os.waitpid(pid, 0)
+
+
+def test_who_writes_no_file_needs_no_lock_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    modes = ("auto", "file", "resolved", "resolvconf", "none")
+
+    def needed() -> list[str]:
+        return [mode for mode in modes if lock.is_resolv_lock_needed(mode, str(path))]
+
+    assert needed() == ["auto", "file"]
+    path.write_text("nameserver 192.0.2.1\n")
+    assert needed() == ["auto", "file"]
+    for target in ("../run/systemd/resolve/stub-resolv.conf", "/etc/resolvconf/run/resolv.conf"):
+        path.unlink()
+        path.symlink_to(target)
+        assert needed() == ["file"]
