@@ -9,7 +9,7 @@ import sys
 
 from sevpn import __version__, log
 from sevpn.config import Config, FlagError, HelpRequested, parse_args, to_json
-from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError
+from sevpn.errors import EXIT_INTERNAL, EXIT_OK, HostError, SevpnError
 from sevpn.flags.validate import parse_mac, validate
 
 SUB_COMMANDS = ("status", "wait", "cleanup")  # as the first argument, instead of flags
@@ -17,8 +17,20 @@ _END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except (AttributeError, OSError) as error:  # closed (None), or nobody reads
+        raise HostError("cannot write to standard output", "it is closed or full") from error
+
+
+def _explain(text: str) -> None:
+    """Write a usage to stderr, as Go does; a lost stderr does not change the exit code."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (AttributeError, OSError):
+        pass
 
 
 def _set_log(config: Config) -> None:
@@ -49,9 +61,15 @@ def run_client(config: Config) -> int:
     _signal.set_wakeup_fd(wakeup.write_fd)
     for number in _END_SIGNALS:
         _signal.signal(number, note_signal)
-    supervisor = Supervisor(loop, config, parse_mac(config.mac) if config.mac else None)
-    task = loop.spawn("supervisor", supervisor.run())
-    loop.run(task)
+    try:
+        supervisor = Supervisor(loop, config, parse_mac(config.mac) if config.mac else None)
+        task = loop.spawn("supervisor", supervisor.run())
+        loop.run(task)
+    finally:
+        # What is left is the interpreter's end, which restores the default actions: one
+        # more signal would then kill us instead of letting us tell our exit code.
+        for number in _END_SIGNALS:
+            _signal.signal(number, _signal.SIG_IGN)
     return EXIT_OK
 
 
@@ -77,10 +95,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(sys.argv[1:] if arguments is None else arguments)
     except HelpRequested as usage:
-        sys.stderr.write(str(usage))  # as Go does
+        _explain(str(usage))
         return EXIT_OK
     except FlagError as error:
-        sys.stderr.write(f"{error}\n{error.usage}")
+        _explain(f"{error}\n{error.usage}")
         return error.exit_code
     except SevpnError as error:
         log.error(str(error), error.hint)
