@@ -293,14 +293,16 @@ def test_cancel_at_any_stage(rig: Rig, stage: str) -> None:
         "change": fakeserver.usual,
         "pause": fakeserver.eof_in_tls,
     }
+    servers: list[FakeServer] = []
     waiting = {
-        "connect": lambda: bool(server.visits),
+        "connect": lambda: bool(servers[0].visits),
         "hello": rig.reached(AUTHENTICATING),
         "change": lambda: "apply" in rig.host.names(),
         "pause": rig.reached(RECONNECTING),
     }
     delay_s = 60.0 if stage == "pause" else DELAY_S
     with FakeServer(scripts[stage]) as server:
+        servers.append(server)
         watch = Stopwatch()
         error = rig.run(
             server, until=waiting[stage], reconnect_delay=delay_s, reconnect_max_delay=delay_s

@@ -1,0 +1,255 @@
+"""The command: exit codes, one line for each error, signals, lost output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sevpn import __version__, cli, commands, errors, log
+from sevpn.errors import SevpnError
+
+NEEDED = ["-host", "vpn.test", "-user", "alice"]
+
+
+@pytest.fixture(autouse=True)
+def usual_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "level", log.NORMAL)
+    monkeypatch.setattr(log, "timestamps", False)
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *flags: str) -> int:
+    """Run the command with a client that ends with `error`."""
+
+    def run_client(_config: object) -> int:
+        if error is not None:
+            raise error
+        return 0
+
+    monkeypatch.setattr(cli, "run_client", run_client)
+    return cli.main([*NEEDED, *flags])
+
+
+# --- answers without a session ---
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-version"]) == 0
+    assert capsys.readouterr() == (f"sevpn {__version__}\n", "")
+
+
+def test_version_needs_nothing_else() -> None:
+    assert cli.main(["-port", "99999", "-version"]) == 0
+
+
+def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any validation, and without the password."""
+    flags = ["-print-config", "-pass", "hunter2", "-port=0x10", "-reconnect-delay", "1m", "rest"]
+    assert cli.main(flags) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("\n") == 1
+    config = json.loads(out)
+    assert (config["pass"], config["port"], config["reconnect-delay"]) == ("***", 16, 60)
+    assert config["args"] == ["rest"]
+    assert "hunter2" not in out
+
+
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
+def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([flag]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage of sevpn:\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        (["-bogus"], "flag provided but not defined: -bogus"),
+        (["-host"], "flag needs an argument: -host"),
+        (["---x"], "bad flag syntax: ---x"),
+        (["-reconnect-delay", "5"], 'invalid value "5" for flag -reconnect-delay: parse error'),
+    ],
+)
+def test_bad_flag(flags: list[str], first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(flags) == errors.EXIT_USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [first, "Usage of sevpn:"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ([], "-host"),
+        (["-host", "h"], "-user"),
+        ([*NEEDED, "-port", "0"], "-port"),
+        ([*NEEDED, "-mac", "01:00:00:00:00:00"], "-mac"),
+        ([*NEEDED, "-tap", "a/b"], "-tap"),
+        ([*NEEDED, "-policy-route-table", "4294967296"], "-policy-route-table"),
+        ([*NEEDED, "-reconnect-delay", "-1s"], "-reconnect-delay"),
+    ],
+)
+def test_bad_value(flags: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(flags) == errors.EXIT_USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert word in lines[0]
+
+
+@pytest.mark.parametrize("name", cli.SUB_COMMANDS)
+def test_sub_commands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def run(arguments: list[str]) -> int:
+        seen.append(arguments)
+        return 5
+
+    monkeypatch.setattr(commands, "run", run)
+    assert cli.main([name, "-x"]) == 5
+    assert seen == [[name, "-x"]]
+
+
+# --- how a run ends ---
+
+
+def error_classes(base: type[SevpnError] = SevpnError) -> list[type[SevpnError]]:
+    found = [] if base is SevpnError else [base]
+    return found + [one for sub in base.__subclasses__() for one in error_classes(sub)]
+
+
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every class has a code of its own kind, one line and its hint."""
+    known = {
+        errors.UsageError: 2,
+        errors.ServerError: 3,
+        errors.HostError: 4,
+        errors.TransportError: 5,
+        errors.CertificateError: 6,
+        errors.ProtocolError: 7,
+        errors.LeaseError: 8,
+    }
+    for base, code in known.items():
+        for kind in error_classes(base):
+            if kind.__module__ != "sevpn.errors":
+                continue
+            error = (
+                kind(9, "why\n", "next") if kind is errors.ServerError else kind("why\n", "next")
+            )
+            assert run_with(monkeypatch, error) == code, kind
+            assert capsys.readouterr().err == "error: why  (next)\n"
+
+
+def test_end_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_with(monkeypatch, None) == 0
+    assert run_with(monkeypatch, KeyboardInterrupt()) == 0
+
+
+def test_bug_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, ZeroDivisionError("oops")) == errors.EXIT_INTERNAL
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "bug in sevpn: ZeroDivisionError: oops" in lines[0]
+    assert "-v" in lines[0]
+
+
+def test_bug_with_v_has_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_with(monkeypatch, ZeroDivisionError("oops"), "-v")
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [([], log.NORMAL), (["-v"], log.VERBOSE), (["-quiet"], log.QUIET), (["-v=false"], log.NORMAL)],
+)
+def test_log_level(flags: list[str], level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with(monkeypatch, None, *flags)
+    assert log.level == level
+
+
+# --- as a program ---
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("-version 2>&-", 0),
+        ("-version >&-", 4),
+        ("-version >/dev/full", 4),
+        ("-h 2>&-", 0),
+        ("-bogus 2>&-", 2),
+        ("-bogus 2>/dev/full", 2),
+        ("-host x 2>&-", 2),
+    ],
+)
+def test_lost_output(words: str, code: int) -> None:
+    """The exit code stands whether or not somebody can read; no traceback."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m sevpn {words}', sys.executable],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+PROGRAM = """
+import sys
+from sevpn import cli, supervisor
+from sevpn.config import Config
+
+class Fake:
+    def __init__(self, loop, config, mac):
+        self.loop = loop
+    async def run(self):
+        try:
+            print("ready", flush=True)
+            await self.loop.sleep(60)
+        finally:
+            self.loop.shield()
+            await self.loop.sleep(0.2)
+            print("undone", flush=True)
+
+supervisor.Supervisor = Fake
+sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", "-pass", "hunter2"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (2, 15, 2)]
+)
+def test_signals(numbers: tuple[int, ...]) -> None:
+    """One or many: everything is undone, exit 0."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        before_s = time.monotonic()
+        for number in numbers:
+            run.send_signal(number)
+            time.sleep(0.03)
+        out, err = run.communicate(timeout=10)
+    assert time.monotonic() - before_s < 2
+    assert run.returncode == 0
+    assert out == "undone\n"
+    assert err.splitlines()[0] == "ending on a signal"
+    assert "Traceback" not in err
