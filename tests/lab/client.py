@@ -64,6 +64,7 @@ class Sevpn:
         env: dict[str, str] | None = None,
         setpriv: Sequence[str] = (),
         prefix: Sequence[str] = (),
+        command: Sequence[str] = (),
     ) -> None:
         self.namespace = namespace
         self.flags = flags
@@ -71,11 +72,12 @@ class Sevpn:
         self._env = env
         self._setpriv = setpriv  # arguments of setpriv: fewer capabilities
         self._prefix = prefix  # a command that ends by executing sevpn
+        self._command = command or program()
         self.process: Process
 
     def __enter__(self) -> Self:
         self.process = self.namespace.start(
-            *self._prefix, *program(), *self.flags, env=self._env, setpriv=self._setpriv
+            *self._prefix, *self._command, *self.flags, env=self._env, setpriv=self._setpriv
         )
         return self
 
