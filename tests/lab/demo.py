@@ -11,7 +11,7 @@ from lab.client import TAP, Sevpn, flags, read_file, snapshot
 from lab.dhcp import GATEWAY, NAME_SERVERS, Dnsmasq, route_option
 from lab.process import LabError, wait_for
 from lab.server import FAR_IP, LAN_IP, PASSWORD, USER, SoftEther
-from lab.topology import SERVER_IP, Topology
+from lab.topology import SERVER_IP, Topology, leftovers
 
 if TYPE_CHECKING:
     from lab.topology import Namespace
@@ -105,6 +105,7 @@ def main() -> int:
         differences = before.differences(snapshot(host))
         show("\n".join(differences))
         check(not differences, "addresses, routes, rules and resolv.conf are as before")
+    check(not leftovers(), "no namespace and no process is left")
     say("all of that was so")
     return 0
 
