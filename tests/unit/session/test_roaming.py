@@ -1,0 +1,159 @@
+"""Following the host from network to network: who is told, what is moved, what is warned of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sevpn.config import Config
+from sevpn.session.hostside import HostSide
+from sevpn.session.roaming import UNKNOWN, Roamer
+from support.fake_host import FakeHost
+from support.running import run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sevpn.io.loop import Loop
+
+SERVER = "198.51.100.10"
+
+
+class Fake(FakeHost):
+    source = "192.0.2.2"
+    routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
+
+    def do_survey(self, _ifname: str, ips: list[str]) -> dict[str, Any]:
+        path = {"source": self.source} if self.source else None
+        return {"paths": dict.fromkeys(ips, path), "routes": [list(r) for r in self.routes]}
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    return Fake(monkeypatch)
+
+
+def with_roamer(work: Callable[[Loop, Roamer], Awaitable[None]], **flags: bool) -> int:
+    """Run `work`; return how often somebody was told."""
+    told = []
+
+    async def main(loop: Loop) -> None:
+        config = Config(host="h", user="u", **flags)
+        roamer = Roamer(loop, config, HostSide(loop, "/run/j"), "lo", 1)
+        roamer.on_change = lambda: told.append(1)
+        try:
+            await work(loop, roamer)
+        finally:
+            roamer.close()
+            await roamer.settle()
+
+    run(main)
+    return len(told)
+
+
+def test_a_look_tells_and_moves_the_pin(host: Fake) -> None:
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        assert roamer.source == UNKNOWN
+        roamer.follow(SERVER, "192.0.2.2")
+        host.source = "192.0.2.77"
+        roamer.look()
+        await roamer.settle()
+        assert roamer.source == "192.0.2.77"
+        assert roamer.generation == 1
+
+    assert with_roamer(work) == 1
+    assert host.names() == ["survey", "repin"]
+
+
+def test_a_burst_is_one_look(host: Fake) -> None:
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        for _ in range(20):
+            roamer.look()
+        await roamer.settle()
+
+    assert with_roamer(work) == 1
+    assert host.names().count("survey") == 1
+
+
+def test_change_during_a_look_is_looked_at_too(host: Fake) -> None:
+    host.delay_s = 0.05
+
+    async def work(loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        roamer.look()
+        while "survey" not in host.names():
+            await loop.sleep(0.01)
+        roamer.look()
+        await roamer.settle()
+
+    assert with_roamer(work) == 2
+    assert host.names().count("survey") == 2
+
+
+def test_before_a_server_is_known_waiters_are_only_told(host: Fake) -> None:
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.look()
+        await roamer.settle()
+
+    assert with_roamer(work) == 1
+    assert host.calls == []
+
+
+def test_no_way_at_all(host: Fake) -> None:
+    host.source = ""
+
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        roamer.look()
+        await roamer.settle()
+        assert roamer.source == ""
+
+    with_roamer(work)
+    assert host.names() == ["survey"]  # the pin stays where it is
+
+
+def test_no_dhcp_touches_nothing(host: Fake) -> None:
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        roamer.look()
+        await roamer.settle()
+
+    with_roamer(work, no_dhcp=True)
+    assert host.names() == ["survey"]
+
+
+@pytest.mark.parametrize("function", ["survey", "repin"])
+def test_failed_look_is_survived(host: Fake, function: str) -> None:
+    host.broken.add(function)
+
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        roamer.look()
+        await roamer.settle()
+        host.broken.clear()
+        roamer.look()
+        await roamer.settle()
+        assert roamer.generation >= 1
+
+    assert with_roamer(work) >= 1
+
+
+def test_route_that_takes_traffic_out_is_warned_of_once(
+    host: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER, "192.0.2.2")
+        roamer.look()
+        await roamer.settle()
+        host.routes = (*host.routes, ("8.0.0.0", 7, "eth0"))
+        for _ in range(3):
+            roamer.look()
+            await roamer.settle()
+        assert roamer.hijacks == [("8.0.0.0", 7, "eth0")]
+
+    with_roamer(work, accept_default_gateway=True)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "TunnelVision" in line]
+    assert len(lines) == 1
+    assert "8.0.0.0/7 on eth0" in lines[0]
