@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 
@@ -24,7 +25,9 @@ cuts = st.lists(st.integers(1, 4000), min_size=1, max_size=12)
 @functools.cache
 def shared_rig(vnet: bool) -> Rig:
     """One bridge for all examples: each leaves it at a border between items."""
-    return Rig(vnet=vnet)
+    rig = Rig(vnet=vnet)
+    atexit.register(rig.close)
+    return rig
 
 
 def encode(parts: list[list[int] | bytes]) -> tuple[bytes, list[bytes]]:

@@ -7,12 +7,11 @@ of it. The kernel's limit on unread messages plays the TAP's queue.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 
 from sevpn._block import Parser
-from sevpn._bridge import WAKE, Bridge
+from sevpn._bridge import Bridge
 from support.tls_peer import Link
 
 VNET_HEADER = bytes(10)
@@ -100,18 +99,12 @@ class Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.bridge.detach()
         for link in self.links:
             link.close()
         self.wake.close()
         self.host.close()
         self.tap.close()
-
-
-def memory_kb() -> int:
-    """Return the resident memory of this process."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-
-
-__all__ = ["WAKE", "Rig", "frame", "memory_kb"]

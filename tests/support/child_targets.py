@@ -1,8 +1,8 @@
 """Functions that tests run in a child by sevpn.io.child.call."""
 
-import fcntl
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -56,17 +56,8 @@ def leave() -> None:
 
 
 def half_an_answer() -> None:
-    """Write the start of an answer to the parent's pipe, the newest descriptor, and die."""
-    found = []
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            name = os.readlink(f"/proc/self/fd/{entry}")
-            flags = fcntl.fcntl(int(entry), fcntl.F_GETFL)
-        except OSError:
-            continue
-        if name.startswith("pipe:") and flags & os.O_ACCMODE == os.O_WRONLY:
-            found.append(int(entry))
-    os.write(max(found), b"\xfb\xff\xff\xff")
+    """Write the start of an answer to the parent's pipe, and die."""
+    os.write(sys._getframe(1).f_locals["write_fd"], b"\xfb\xff\xff\xff")
     die()
 
 
