@@ -47,6 +47,8 @@ class Config:
         once: bool
         ca_file: str
         state_dir: str
+        dns: str
+        accept_ra: bool
         no_control: bool
         v: bool
         quiet: bool

@@ -17,7 +17,13 @@ from sevpn.control.control import Control, socket_path
 from sevpn.control.view import View
 from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
 from sevpn.host import plan
-from sevpn.host.lock import Lock, journal_path, resolv_lock_path, tap_lock_path
+from sevpn.host.lock import (
+    Lock,
+    is_resolv_lock_needed,
+    journal_path,
+    resolv_lock_path,
+    tap_lock_path,
+)
 from sevpn.io import child
 from sevpn.io import tap as tap_device
 from sevpn.io.files import read_text
@@ -30,7 +36,7 @@ from sevpn.session.network import Network
 from sevpn.session.resume import resume
 from sevpn.session.roaming import Roamer
 from sevpn.session.state import CONFIGURING, RECONNECTING, STOPPING, RunState
-from sevpn.session.tunnel import Lost, Tunnel
+from sevpn.session.tunnel import Lost, Moved, Tunnel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
 BACKOFF_FACTOR = 1.5
 RESUMED_TOO_SHORT_S = 2.0  # a resumed connection that ends sooner is none (6.9)
+MOVED_RECENTLY_S = 10.0  # a session that a change of networks has cost is replaced at once
 
 
 class Backoff:
@@ -99,6 +106,7 @@ class Supervisor:
         self._agent = LoginAgent(loop, config, self._enter)
         self._task: Task | None = None
         self._mac = mac or stable_mac(config.host, config.hub, config.user)
+        self._moved_s = -MOVED_RECENTLY_S  # when a change of networks cost a connection
         self._pinned: set[str] = set()  # server addresses with a host route of ours
 
     async def run(self) -> None:
@@ -141,7 +149,7 @@ class Supervisor:
         log.debug(f"TAP {tap.name}, MAC {self._mac.hex(':')}, offloads: {tap.offloads()}")
         journal = journal_path(config.state_dir, tap.name)
         self._lock(tap_lock_path(journal), f"the interface {tap.name}")
-        if config.accept_dns:
+        if config.accept_dns and is_resolv_lock_needed(config.dns):
             self._lock(resolv_lock_path(config.state_dir), "/etc/resolv.conf")
         self._bridge = Bridge(tap.fd, tap.vnet_header, tap.uso, not config.no_offload)
         self._host = HostSide(self._loop, journal)
@@ -154,6 +162,7 @@ class Supervisor:
             self._loop, config, self._host, tap.name, _socket.if_nametoindex(tap.name)
         )
         self._roamer.on_change = self._wake
+        self._roamer.on_default_void = self._network.reassert_default
         self._tunnel = Tunnel(
             self._loop, self._bridge, self._network, keeper, self._roamer, self.state
         )
@@ -208,9 +217,11 @@ class Supervisor:
                 except Lost as lost:
                     log.warning(str(lost))
                     self.state.fail(str(lost), now_s())
+                    if isinstance(lost, Moved):
+                        self._moved_s = now_s()
                 if self._tunnel.was_ready:
                     self._backoff.reset()
-                session.connection.close()
+                session.connection.leave()
                 self._view.session = None
                 if is_resumed and now_s() - since_s < RESUMED_TOO_SHORT_S:
                     break
@@ -218,6 +229,7 @@ class Supervisor:
                 successor = await resume(self._loop, self._agent, self._roamer, session)
                 if successor is None:
                     break
+                self._loop.spawn("farewell", self._forget(session))
                 session, is_resumed = successor, True
                 self._view.session = session
                 self.state.resumes += 1
@@ -230,6 +242,13 @@ class Supervisor:
             session.connection.close()
         await self._network.clear()
 
+    async def _forget(self, session: Established) -> None:
+        """Close a connection that was left, once the server has forgotten it, too."""
+        try:
+            await self._loop.sleep(session.welcome.timeout_ms / 1000)
+        finally:
+            session.connection.close()
+
     async def _bring_up(self, session: Established) -> None:
         """Make the TAP and the way to the server ready for the first frame."""
         config, tap = self._config, self._tap
@@ -241,13 +260,13 @@ class Supervisor:
         server_ip = session.connection.address.text
         steps = []
         if not self._host.records:
-            steps += plan.link_plan(tap.name, self._mac)
+            steps += plan.link_plan(tap.name, self._mac, accept_ra=config.accept_ra)
         if server_ip not in self._pinned:
             steps += plan.server_route_plan(config, server_ip, tap.name)
         await self._host.apply(steps)
         self._pinned.add(server_ip)
         self._network.server_ips = sorted(self._pinned)
-        self._roamer.follow(server_ip, session.connection.local[0])
+        self._roamer.follow(server_ip)
         self._tunnel.start_lease()
 
     # --- after an error ---
@@ -268,6 +287,10 @@ class Supervisor:
             self.state.fail(str(error), now_s())
         self._enter(RECONNECTING)
         self.state.reconnects += 1
+        if error is None and now_s() < self._moved_s + MOVED_RECENTLY_S:
+            self._moved_s = -MOVED_RECENTLY_S  # once
+            log.info("the local network changed: logging in anew")
+            return
         least_s = 0.0
         if isinstance(error, ServerError):
             from sevpn.proto.codes import RETRY_NO, RETRY_SLOW, RETRY_SLOW_S, retry_of

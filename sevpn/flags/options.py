@@ -57,6 +57,8 @@ OPTIONS = (
     _o("once", BOOL, "false", "End after the first failed or lost session, with its exit code, instead of reconnecting"),  # noqa: E501
     _o("ca-file", STRING, "", "File of additional CA certificates (PEM) to trust"),
     _o("state-dir", STRING, "/run/sevpn", "Directory for the journal of changes, locks and control socket"),  # noqa: E501
+    _o("dns", STRING, "auto", "How -accept-dns sets DNS: auto, file, resolved, resolvconf or none"),
+    _o("accept-ra", BOOL, "false", "Accept IPv6 router advertisements on the TAP"),
     _o("no-control", BOOL, "false", "Make no control socket: sevpn status and sevpn wait cannot ask this run"),  # noqa: E501
     _o("v", BOOL, "false", "Log more"),
     _o("quiet", BOOL, "false", "Log only warnings and errors"),

@@ -22,6 +22,8 @@ _MAC_HINT = "give six pairs of hexadecimal digits, as in -mac 5E:3B:6F:63:A8:3E"
 # The kernel's isspace() counts 0xA0 too (lib/ctype.c), even inside a UTF-8 sequence.
 _KERNEL_SPACES = b" \t\n\v\f\r\xa0"
 
+DNS_MODES = ("auto", "file", "resolved", "resolvconf", "none")
+
 
 def validate(config: "Config") -> None:
     """Judge every value that can be judged alone. Raises: UsageError with a hint."""
@@ -52,6 +54,10 @@ def validate(config: "Config") -> None:
     ):
         if delay_s <= 0:
             raise UsageError(f"-{flag} must be more than 0", f"give a duration, as in -{flag} 5s")
+    if config.dns not in DNS_MODES:
+        raise UsageError(
+            f"-dns {_shown(config.dns)} is no way to set DNS", f"give one of {', '.join(DNS_MODES)}"
+        )
     if not config.state_dir:
         raise UsageError("-state-dir is empty", "leave it out for /run/sevpn")
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         accept_static_routes: bool
         accept_dns: bool
         policy_route_table: int
+        dns: str
 
     class HostLease(Protocol):
         """The parts of a DHCP lease a plan depends on."""
@@ -132,7 +133,7 @@ def session_plan(
             table = config.policy_route_table
             steps.append(("route", "0.0.0.0", 0, via, ifname, 0, table))
             steps.append(("rule", lease.address, table))
-    mode = getattr(config, "dns", "auto")
+    mode = config.dns
     if config.accept_dns and mode != "none" and lease.dns:
         search = list(lease.search) or ([lease.domain] if lease.domain else [])
         has_default = config.accept_default_gateway and gateway_or_none is not None

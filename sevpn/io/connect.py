@@ -52,6 +52,21 @@ class Connection:
         last_ack_ms = int.from_bytes(info[_LAST_ACK_AT : _LAST_ACK_AT + 4], sys.byteorder)
         return last_ack_ms / 1000 if unacked else 0.0
 
+    def leave(self) -> None:
+        """Say goodbye and stop sending, but keep the socket until `close`.
+
+        For a connection whose path is dead or whose local address is gone. Were the socket
+        closed now, the first thing the server still sends after the path is back would be
+        answered by a reset, and a reset ends the whole session (protocol.md 6.9).
+        """
+        try:
+            self.sock.setsockopt(_socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, 0)
+            self.stream.shutdown()
+            if self.stream.flush():
+                self.sock.shutdown(_socket.SHUT_WR)
+        except (OSError, TransportError):
+            pass  # it is dead already
+
     def close(self, notify: bool = True) -> None:
         """Say close_notify (protocol.md 6.9) and close the socket; harmless when repeated."""
         if self.sock.fileno() >= 0:

@@ -101,10 +101,12 @@ class LeaseKeeper:
         self._dhcp.release(now_s)
         self._forget_address()
 
-    def doubt(self, now_s: float) -> None:
-        """Ask the gateway at once: the way to the server may have changed."""
-        if self._watch is not None:
-            self._watch.ask_now(now_s)
+    def doubt(self, now_s: float) -> bool:
+        """Ask the gateway at once, if it is known to answer: the way may have changed."""
+        if self._watch is None or self._watch.state != ANSWERED:
+            return False
+        self._watch.ask_now(now_s)
+        return True
 
     @property
     def is_silent(self) -> bool:

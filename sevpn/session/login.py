@@ -17,7 +17,7 @@ from sevpn.errors import HandshakeError, TransportError
 from sevpn.io.connect import Connection, Dialer, show
 from sevpn.io.files import os_title
 from sevpn.io.loop import Loop, now_s
-from sevpn.io.resolve import Address, parse_literal
+from sevpn.io.resolve import Address, parse_literal, resolve
 from sevpn.proto.handshake import Handshake
 from sevpn.proto.login import AdditionalConnect, Login
 from sevpn.proto.welcome import Redirect, Welcome
@@ -26,6 +26,9 @@ from sevpn.session.state import AUTHENTICATING, CONNECTING
 
 # A resumed session has to be quick: better to try again than to wait for lost SYNs.
 RESUME_CONNECT_TIMEOUT_S = 3.0
+# We use one connection, but after a change of the local network the server counts the old
+# one until it times out: so many changes in a row are possible, and one more.
+CONNECTIONS_WANTED = 4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 class Established:
     """A session the server has let in: its connection and what it said."""
 
-    __slots__ = ("certificate", "connection", "product", "rest", "welcome")
+    __slots__ = ("certificate", "connection", "is_redirected", "product", "rest", "welcome")
 
     def __init__(
         self,
@@ -46,12 +49,14 @@ class Established:
         rest: bytes,
         certificate: bytes,
         product: str,
+        is_redirected: bool = False,
     ) -> None:
         self.connection = connection
         self.welcome = welcome
         self.rest = rest  # tunnel bytes that came behind the welcome
         self.certificate = certificate
         self.product = product
+        self.is_redirected = is_redirected  # to an address that the host name does not tell
 
 
 def _http_date() -> str:
@@ -113,6 +118,7 @@ class LoginAgent:
             config.user,
             config.password,
             plain=config.plain_password,
+            max_connection=CONNECTIONS_WANTED,
             ticket=ticket or None,
             server_name=config.host,
             server_ip=connection.address.text,
@@ -152,7 +158,9 @@ class LoginAgent:
                 result = machine.result
                 if isinstance(result, Welcome):
                     product = str(machine.hello) if machine.hello is not None else ""
-                    return Established(connection, result, machine.rest, certificate, product)
+                    return Established(
+                        connection, result, machine.rest, certificate, product, bool(ticket)
+                    )
                 if not isinstance(result, Redirect):
                     raise HandshakeError("the server's answer to the login makes no sense")
                 ticket, expected_der = result.ticket, result.certificate
@@ -196,8 +204,24 @@ class LoginAgent:
             connection.close()
             raise
         return Established(
-            connection, session.welcome, machine.rest, session.certificate, session.product
+            connection,
+            session.welcome,
+            machine.rest,
+            session.certificate,
+            session.product,
+            session.is_redirected,
         )
+
+    async def has_moved(self, session: Established) -> bool:
+        """Tell whether the server's name leads to other addresses only, by now."""
+        host = self._config.host
+        if session.is_redirected or parse_literal(host) is not None:
+            return False
+        try:
+            found = await resolve(self._loop, host, self._config.port)
+        except TransportError:
+            return False  # no DNS, no news
+        return all(address.text != session.connection.address.text for address in found)
 
 
 def _random(count: int) -> bytes:

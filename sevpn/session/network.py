@@ -7,6 +7,7 @@ after another, while the bridge goes on moving frames.
 from sevpn import log
 from sevpn.errors import HostError
 from sevpn.host import plan
+from sevpn.host.resolv_watch import fingerprint, watched_path
 from sevpn.io import child
 from sevpn.io.loop import Loop, Task, now_s
 
@@ -62,6 +63,8 @@ class Network:
 
     __slots__ = (
         "_config",
+        "_dns_mark",
+        "_dns_path",
         "_host",
         "_ifname",
         "_loop",
@@ -81,6 +84,8 @@ class Network:
         self._task: Task | None = None
         self._wanted: Lease | None = None
         self._steps: list[Step] = []
+        self._dns_path: str | None = None  # the resolv.conf we wrote
+        self._dns_mark = ""
         self.applied: Lease | None = None  # what the host is configured for now
         self.failure: HostError | None = None  # why the wanted lease is not in force
         self.server_ips: list[str] = []
@@ -108,6 +113,29 @@ class Network:
             self._wanted = self.applied = lease
         else:
             self.want(lease)
+
+    def reassert_default(self) -> None:
+        """Somebody's new default route beats ours: make it win again."""
+        if not self.is_busy and self._steps:
+            self._task = self._loop.spawn("default", self._reassert_default())
+
+    async def _reassert_default(self) -> None:
+        steps = [step for step in self._steps if step[0] == "default_route"]
+        try:
+            await self._host.apply(steps)
+        except HostError as error:
+            log.warning(f"the default route through the tunnel has no effect: {error}")
+        await self._follow()
+
+    def check_dns(self) -> None:
+        """Notice, and say once, that somebody else has written resolv.conf. Costs two stats."""
+        if self._dns_path is None or self.is_busy:
+            return
+        if fingerprint(self._dns_path) != self._dns_mark:
+            log.warning(
+                f"somebody else has written {self._dns_path}: it is left to him (see -dns none)"
+            )
+            self._dns_path = None
 
     async def settle(self) -> None:
         """Wait for the end of a change that is under way."""
@@ -148,6 +176,9 @@ class Network:
         await self._host.apply(apply)
         self._steps = steps
         self.applied = lease
+        self._dns_path = watched_path(self._host.records)
+        if self._dns_path is not None:
+            self._dns_mark = fingerprint(self._dns_path)
         shown = describe_steps(apply)
         if shown:
             log.info(f"routes: {shown}")

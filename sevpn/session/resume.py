@@ -1,13 +1,14 @@
 """Getting a session back whose connection was lost (protocol.md 6.9). Layer 3."""
 
 from sevpn import log
-from sevpn.errors import ServerError, SevpnError
-from sevpn.io.loop import Loop, now_s
+from sevpn.errors import ServerError, SevpnError, TransportError
+from sevpn.io.loop import Loop, Task, now_s
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.roaming import Roamer
 
 INTERVAL_S = 1.0  # between connections, or the server takes us for an attack (1.1)
-SESSION_GONE = (13, 14)
+# Unknown session; no such session any more; too many dead connections in it: log in anew.
+HOPELESS = (13, 14, 15)
 
 
 class _Attempt:
@@ -26,17 +27,53 @@ class _Attempt:
             self.error = error
 
 
+class _Lookup:
+    """Asks beside the attempts whether the server has another address by now."""
+
+    __slots__ = ("_task", "has_moved")
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+        self.has_moved = False
+
+    def start(self, loop: Loop, agent: LoginAgent, session: Established) -> None:
+        if self._task is None or self._task.done:
+            self._task = loop.spawn("lookup", self._ask(agent, session))
+
+    async def _ask(self, agent: LoginAgent, session: Established) -> None:
+        self.has_moved = await agent.has_moved(session)
+
+    async def end(self, loop: Loop) -> None:
+        if self._task is not None and not self._task.done:
+            loop.cancel(self._task)
+            await loop.join(self._task)
+
+
 async def resume(
     loop: Loop, agent: LoginAgent, roamer: Roamer, session: Established
 ) -> Established | None:
     """Attach a new connection to `session` within its timeout; None = it is gone.
 
-    A change of the host's network during an attempt starts the next one at once.
+    A change of the host's network during an attempt starts the next one at once. None also
+    when the server's name leads elsewhere by now: only a login follows it there.
     """
+    lookup = _Lookup()
+    try:
+        return await _resume(loop, agent, roamer, session, lookup)
+    finally:
+        await lookup.end(loop)
+
+
+async def _resume(
+    loop: Loop, agent: LoginAgent, roamer: Roamer, session: Established, lookup: _Lookup
+) -> Established | None:
     deadline_s = now_s() + session.welcome.timeout_ms / 1000
     while now_s() < deadline_s:
+        if lookup.has_moved:
+            log.info("the server's name leads to another address now")
+            return None
         generation = roamer.generation
-        if roamer.source:
+        if not roamer.is_offline:
             attempt = _Attempt()
             task = loop.spawn("resume", attempt.run(agent, session))
             try:
@@ -53,8 +90,10 @@ async def resume(
                 return attempt.result
             if attempt.error is not None:
                 log.debug(f"cannot resume: {attempt.error}")
-                if isinstance(attempt.error, ServerError) and attempt.error.code in SESSION_GONE:
+                if isinstance(attempt.error, ServerError) and attempt.error.code in HOPELESS:
                     return None
+                if isinstance(attempt.error, TransportError):
+                    lookup.start(loop, agent, session)
         if roamer.generation == generation:
             await loop.doze(min(deadline_s, now_s() + INTERVAL_S))
     return None

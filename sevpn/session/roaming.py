@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 # Changes come in bursts (link, address, routes): look when they have settled a little.
 SETTLE_S = 0.08
-UNKNOWN = "unknown"  # the way to the server was not looked for yet
 
 
 class Roamer:
     """Keeps the pinned routes of the servers in use on the way that reaches them now.
 
-    `generation` grows with each look after a change; `source` is the local address the host
-    would use to reach the server now, "" when there is no way, UNKNOWN before the first
-    look. `on_change` is called after each look. `hijacks` are the foreign routes that took
-    traffic out of the tunnel since they were first seen (TunnelVision).
+    `generation` grows with each look after a change; `addresses` are the host's addresses on
+    the interface that leads to the server now, empty when there is no way, None before the
+    first look. `on_change` is called after each look, `on_default_void` when somebody's
+    default route beats ours. `hijacks` are the foreign routes that took traffic out of the
+    tunnel since the session began (TunnelVision).
     """
 
     __slots__ = (
@@ -41,12 +41,13 @@ class Roamer:
         "_loop",
         "_task",
         "_watch",
+        "addresses",
         "generation",
         "hijacks",
         "ifname",
         "on_change",
+        "on_default_void",
         "server_ip",
-        "source",
     )
 
     def __init__(
@@ -61,10 +62,11 @@ class Roamer:
         self.ifname = ifname
         self.server_ip = ""
         self.generation = 0
-        self.source = UNKNOWN
+        self.addresses: list[str] | None = None
         self.hijacks: list[tuple[str, int, str]] = []
         self.on_change: Callable[[], None] = _nothing
-        self._watch = NetWatch(loop, ifindex, self._changed)
+        self.on_default_void: Callable[[], None] = _nothing
+        self._watch = NetWatch(loop, ifindex, self.look)
 
     def close(self) -> None:
         """Stop watching."""
@@ -75,16 +77,19 @@ class Roamer:
         if self._task is not None and not self._task.done:
             await self._loop.join(self._task)
 
-    def follow(self, server_ip: str, source: str) -> None:
-        """Name the server address to keep pinned, and the local address it is reached from."""
+    @property
+    def is_offline(self) -> bool:
+        """Tell whether no way leads to the server at present."""
+        return self.addresses is not None and not self.addresses
+
+    def follow(self, server_ip: str) -> None:
+        """Name the server address to keep pinned, and look what the routes are now."""
         self.server_ip = server_ip
-        self.source = source
+        self._baseline = None
+        self.look()
 
     def look(self) -> None:
-        """Look at the ways now, as after a change."""
-        self._changed()
-
-    def _changed(self) -> None:
+        """Look at the ways now, or again once the look under way has ended."""
         self._is_dirty = True
         if self._task is None or self._task.done:
             self._task = self._loop.spawn("roaming", self._follow())
@@ -111,12 +116,15 @@ class Roamer:
         if not isinstance(found, dict):
             return
         path = found["paths"].get(server_ip)
-        source = path["source"] if path else ""
-        if source != self.source:
-            log.debug(f"the way to {server_ip} starts at {source or 'no address: no network'}")
-        self.source = source
+        addresses = list(path["addresses"]) if path else []
+        if addresses != self.addresses:
+            where = f"{path['source']} on {path['ifname']}" if path else "nowhere: no network"
+            log.debug(f"the way to {server_ip} starts at {where}")
+        self.addresses = addresses
         if path and not self._config.no_dhcp:
             await self._host.repin(server_ip, self.ifname)
+        if found["is_default_void"] and self._config.accept_default_gateway:
+            self.on_default_void()
         self._judge_routes([(n, p, i) for n, p, i in found["routes"]])
 
     def _judge_routes(self, routes: "list[tuple[str, int, str]]") -> None:

@@ -20,7 +20,7 @@ from sevpn._bridge import (
 from sevpn.errors import BlockError, HostError
 from sevpn.io.loop import Cancelled, Loop, now_s
 from sevpn.proto.keepalive import dead_at_s, keepalive_size_bytes, next_keepalive_s
-from sevpn.session.roaming import UNKNOWN, Roamer
+from sevpn.session.roaming import Roamer
 from sevpn.session.state import DEGRADED, READY, RunState
 
 TYPE_CHECKING = False
@@ -41,6 +41,10 @@ CODE_AUTO_DISCONNECT = 126
 
 class Lost(Exception):
     """The connection is over; `str` says why. Not an error by itself: resume or log in."""
+
+
+class Moved(Lost):
+    """The connection's path is gone with the network that this host was in."""
 
 
 class Tunnel:
@@ -163,6 +167,7 @@ class Tunnel:
         size = keepalive_size_bytes(dice[1] << 8 | dice[2])
         self._bridge.keepalive(posix.urandom(size))
         self._keepalive_s = next_keepalive_s(now, self._timeout_ms, dice[0])
+        self._network.check_dns()
 
     def _look_after_path(self, now: float) -> None:
         """Find out early that the connection is dead. Raises Lost."""
@@ -171,22 +176,20 @@ class Tunnel:
             return
         if roamer.generation != self._seen:
             self._seen = roamer.generation
-            if roamer.source not in ("", UNKNOWN):
-                if roamer.source != session.connection.local[0]:
-                    raise Lost("the local network changed")
-                if keeper is not None:
-                    keeper.doubt(now)
-                    self._doubt_s = now
+            if roamer.addresses and session.connection.local[0] not in roamer.addresses:
+                raise Moved("the local network changed")
+            if keeper is not None and keeper.doubt(now):
+                self._doubt_s = now
         if self._doubt_s:
             if self._bridge.last_received_s > self._doubt_s:
                 self._doubt_s = 0.0
-            elif now >= self._doubt_s + DOUBT_LIMIT_S and roamer.source:
-                raise Lost("the way to the server is dead since the local network changed")
+            elif now >= self._doubt_s + DOUBT_LIMIT_S and not roamer.is_offline:
+                raise Moved("the way to the server is dead since the local network changed")
         elif (
             keeper is not None
             and keeper.is_silent
             and session.connection.silent_s() > SILENT_LIMIT_S
-            and roamer.source
+            and not roamer.is_offline
         ):
             raise Lost("the way to the server is dead")
 
@@ -199,7 +202,8 @@ class Tunnel:
         for frame in keeper.take_frames():
             self._bridge.inject(frame)
         self._state.renewals = keeper.renewals
-        self._enter(keeper.state(), now)
+        state = keeper.state()
+        self._enter(DEGRADED if state == READY and self._roamer.is_offline else state, now)
 
     def _enter(self, state: str, now: float) -> None:
         if state == self._state.name:
@@ -208,7 +212,12 @@ class Tunnel:
             log.info("ready: traffic flows")
             self.was_ready = True
         elif state == DEGRADED:
-            log.warning("the gateway behind the tunnel does not answer")
+            offline = self._roamer.is_offline
+            log.warning(
+                "no network: waiting for one"
+                if offline
+                else "the gateway behind the tunnel does not answer"
+            )
         self._state.enter(state, now)
 
     def _release_lease(self) -> None:

@@ -10,7 +10,6 @@ from sevpn.errors import ServerError, TransportError
 from sevpn.io.loop import Cancelled, Loop
 from sevpn.session import resume as resume_module
 from sevpn.session.resume import resume
-from sevpn.session.roaming import UNKNOWN
 from support.running import Stopwatch
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Session:
 class Roam:
     def __init__(self) -> None:
         self.generation = 0
-        self.source = UNKNOWN
+        self.is_offline = False
 
 
 class Agent:
@@ -40,7 +39,13 @@ class Agent:
         self.attempts = list(attempts)
         self.begun: list[float] = []
         self.cancelled = 0
+        self.lookups = 0
+        self.moved = False
         self.watch = Stopwatch()
+
+    async def has_moved(self, _session: object) -> bool:
+        self.lookups += 1
+        return self.moved
 
     async def resume(self, _session: object) -> object:
         self.begun.append(self.watch.seconds)
@@ -107,7 +112,7 @@ def test_tried_again_at_intervals() -> None:
     assert min(gaps) >= 0.099
 
 
-@pytest.mark.parametrize("code", [13, 14])
+@pytest.mark.parametrize("code", [13, 14, 15])
 def test_gone(code: int) -> None:
     found, agent = run(ServerError(code, "gone"), object())
     assert found is None
@@ -116,7 +121,7 @@ def test_gone(code: int) -> None:
 
 def test_other_codes_are_tried_again() -> None:
     new = object()
-    assert run(ServerError(15, "too many"), new)[0] is new
+    assert run(ServerError(2, "busy"), new)[0] is new
 
 
 def test_time_is_limited() -> None:
@@ -151,11 +156,11 @@ def test_roam_starts_the_next_attempt_at_once() -> None:
 
 def test_without_a_network_nothing_is_tried() -> None:
     roam = Roam()
-    roam.source = ""
+    roam.is_offline = True
     new = object()
 
     def change(loop: Loop, task: Any) -> None:
-        roam.source = "192.0.2.9"
+        roam.is_offline = False
         roam.generation += 1
         loop.poke(task)
 

@@ -8,7 +8,7 @@ import pytest
 
 from sevpn.config import Config
 from sevpn.session.hostside import HostSide
-from sevpn.session.roaming import UNKNOWN, Roamer
+from sevpn.session.roaming import Roamer
 from support.fake_host import FakeHost
 from support.running import run
 
@@ -22,11 +22,18 @@ SERVER = "198.51.100.10"
 
 class Fake(FakeHost):
     source = "192.0.2.2"
+    is_default_void = False
     routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
 
     def do_survey(self, _ifname: str, ips: list[str]) -> dict[str, Any]:
-        path = {"source": self.source} if self.source else None
-        return {"paths": dict.fromkeys(ips, path), "routes": [list(r) for r in self.routes]}
+        path = None
+        if self.source:
+            path = {"source": self.source, "ifname": "eth0", "addresses": [self.source]}
+        return {
+            "paths": dict.fromkeys(ips, path),
+            "routes": [list(r) for r in self.routes],
+            "is_default_void": self.is_default_void,
+        }
 
 
 @pytest.fixture
@@ -54,12 +61,12 @@ def with_roamer(work: Callable[[Loop, Roamer], Awaitable[None]], **flags: bool) 
 
 def test_a_look_tells_and_moves_the_pin(host: Fake) -> None:
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        assert roamer.source == UNKNOWN
-        roamer.follow(SERVER, "192.0.2.2")
-        host.source = "192.0.2.77"
-        roamer.look()
+        assert roamer.addresses is None
+        assert not roamer.is_offline
+        host.addresses = ("192.0.2.77", "192.0.2.78")
+        roamer.follow(SERVER)
         await roamer.settle()
-        assert roamer.source == "192.0.2.77"
+        assert roamer.addresses == ["192.0.2.77", "192.0.2.78"]
         assert roamer.generation == 1
 
     assert with_roamer(work) == 1
@@ -68,9 +75,8 @@ def test_a_look_tells_and_moves_the_pin(host: Fake) -> None:
 
 def test_a_burst_is_one_look(host: Fake) -> None:
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
         for _ in range(20):
-            roamer.look()
+            roamer.follow(SERVER)
         await roamer.settle()
 
     assert with_roamer(work) == 1
@@ -81,34 +87,23 @@ def test_change_during_a_look_is_looked_at_too(host: Fake) -> None:
     host.delay_s = 0.05
 
     async def work(loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
-        roamer.look()
+        roamer.follow(SERVER)
         while "survey" not in host.names():
             await loop.sleep(0.01)
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
 
     assert with_roamer(work) == 2
     assert host.names().count("survey") == 2
 
 
-def test_before_a_server_is_known_waiters_are_only_told(host: Fake) -> None:
-    async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.look()
-        await roamer.settle()
-
-    assert with_roamer(work) == 1
-    assert host.calls == []
-
-
 def test_no_way_at_all(host: Fake) -> None:
-    host.source = ""
+    host.addresses = ()
 
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
-        assert roamer.source == ""
+        assert roamer.is_offline
 
     with_roamer(work)
     assert host.names() == ["survey"]  # the pin stays where it is
@@ -116,8 +111,7 @@ def test_no_way_at_all(host: Fake) -> None:
 
 def test_no_dhcp_touches_nothing(host: Fake) -> None:
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
 
     with_roamer(work, no_dhcp=True)
@@ -129,27 +123,39 @@ def test_failed_look_is_survived(host: Fake, function: str) -> None:
     host.broken.add(function)
 
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
         host.broken.clear()
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
         assert roamer.generation >= 1
 
     assert with_roamer(work) >= 1
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_default_route_that_lost_is_told(host: Fake, wanted: bool) -> None:
+    host.is_default_void = True
+    told = []
+
+    async def work(_loop: Loop, roamer: Roamer) -> None:
+        roamer.on_default_void = lambda: told.append(1)
+        roamer.follow(SERVER)
+        await roamer.settle()
+
+    with_roamer(work, accept_default_gateway=wanted)
+    assert len(told) == wanted
+
+
 def test_route_that_takes_traffic_out_is_warned_of_once(
     host: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.follow(SERVER, "192.0.2.2")
-        roamer.look()
+        roamer.follow(SERVER)
         await roamer.settle()
         host.routes = (*host.routes, ("8.0.0.0", 7, "eth0"))
         for _ in range(3):
-            roamer.look()
+            roamer._changed()  # as rtnetlink makes it
             await roamer.settle()
         assert roamer.hijacks == [("8.0.0.0", 7, "eth0")]
 

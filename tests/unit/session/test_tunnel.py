@@ -12,7 +12,6 @@ from sevpn.errors import BlockError, HostError, LeaseError, ServerError
 from sevpn.io import loop as loop_module
 from sevpn.io.loop import Cancelled, Loop
 from sevpn.session import tunnel as tunnel_module
-from sevpn.session.roaming import UNKNOWN
 from sevpn.session.state import CONFIGURING, DEGRADED, READY, RunState
 from sevpn.session.tunnel import Lost, Tunnel
 
@@ -133,8 +132,9 @@ class FakeKeeper:
     def release(self, _now: float) -> None:
         self.frames.append(b"release")
 
-    def doubt(self, _now: float) -> None:
+    def doubt(self, _now: float) -> bool:
         self.doubts += 1
+        return True
 
     def deadline_s(self) -> float | None:
         return None
@@ -157,11 +157,22 @@ class FakeKeeper:
 class FakeNetwork:
     failure: HostError | None = None
     is_busy = False
+    dns_checks = 0
+
+    def check_dns(self) -> None:
+        self.dns_checks += 1
+
+    def check_dns(self) -> None:
+        pass
 
 
 class FakeRoamer:
     generation = 0
-    source = UNKNOWN
+    addresses: list[str] | None = None
+
+    @property
+    def is_offline(self) -> bool:
+        return self.addresses == []
 
 
 class FakeWelcome:
@@ -409,10 +420,10 @@ def test_busy_host_is_looked_after(rig: Rig) -> None:
 # --- the local network ---
 
 
-def roam(rig: Rig, source: str) -> Callable[[], int]:
+def roam(rig: Rig, *addresses: str) -> Callable[[], int]:
     def change() -> int:
         rig.roamer.generation += 1
-        rig.roamer.source = source
+        rig.roamer.addresses = [source] if source else []
         return LOOK
 
     return change
@@ -427,7 +438,7 @@ def test_other_local_address_ends_the_connection_at_once(rig: Rig) -> None:
 
 def test_same_local_address_is_doubted(rig: Rig) -> None:
     keeper = FakeKeeper()
-    rig.bridge.at(1.0, roam(rig, "192.0.2.2"))
+    rig.bridge.at(1.0, roam(rig, "192.0.2.1", "192.0.2.2"))
     with pytest.raises(Lost, match="is dead since the local network changed"):
         rig.serve(keeper=keeper)
     assert keeper.doubts == 1
@@ -443,11 +454,15 @@ def test_word_of_the_server_ends_the_doubt(rig: Rig) -> None:
     assert rig.clock.now > 1017.0
 
 
-def test_no_network_keeps_the_session(rig: Rig) -> None:
+def test_no_network_keeps_the_session(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     """Without any way there is nothing to reconnect over: the timeout decides."""
-    rig.bridge.at(1.0, roam(rig, ""))
+    keeper = FakeKeeper()
+    keeper.current = READY
+    rig.bridge.at(1.0, roam(rig))
     with pytest.raises(Lost, match="no sign of life"):
-        rig.serve(keeper=FakeKeeper(), timeout_ms=5_000)
+        rig.serve(keeper=keeper, timeout_ms=5_000)
+    assert rig.state.name == DEGRADED
+    assert "no network" in capsys.readouterr().err
 
 
 def test_silent_gateway_and_unacknowledged_data(rig: Rig) -> None:
