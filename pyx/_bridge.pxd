@@ -33,6 +33,15 @@ cdef struct Uplink:
     uint64_t bytes_up
     uint64_t tap_reads          # read() calls that brought something
     uint64_t drops_up           # frames read that could not be sent
+    # How much is handed over at once, and what must not wait too long, see bridge_up.pxi.
+    size_t fill_bytes
+    uint64_t now_ms             # of the current fill
+    uint64_t busy_since_ms      # since when the TAP was not found empty
+    uint64_t blocked_ms         # when the socket last took no more
+    bint dropping
+    uint32_t drop_count
+    uint64_t drop_next_ms
+    uint64_t drops_standing
 
 
 cdef class Bridge:

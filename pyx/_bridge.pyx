@@ -31,6 +31,7 @@ from sevpn._offload cimport (
     MERGE_UDP,
     OFFLOAD_READ_BYTES,
     SPLIT_MALFORMED,
+    VNET_HDR_BYTES,
     Merger,
     offload_merge,
     offload_split,
@@ -136,6 +137,7 @@ cdef class Bridge:
             raise OSError(errno, "epoll_create1")
         self._watch(tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
         self.up.tap_ready = True
+        self.up.fill_bytes = ARENA_BYTES
 
     def __dealloc__(self):
         if self.epoll_fd >= 0:
@@ -175,7 +177,8 @@ cdef class Bridge:
         self.blocked = self.hung_up = False
         self.up.in_segment = 0
         self.reason = 0
-        self.last_received_ms = self.last_sent_ms = _now_ms()
+        self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = _now_ms()
+        self.up.fill_bytes = ARENA_BYTES
         self._watch(
             stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
         )
@@ -273,6 +276,7 @@ cdef class Bridge:
             "tap_reads": self.up.tap_reads,
             "tap_writes": self.counters.tap_writes,
             "drops_up": self.up.drops_up,
+            "drops_standing": self.up.drops_standing,
             "drops_down": self.counters.drops_down,
             "drops_capture": self.counters.drops_capture,
             "drops_invalid": (
@@ -315,7 +319,7 @@ cdef class Bridge:
                 return R_WAKE if errno == EINTR else R_BROKEN
             for i in range(count):
                 if events[i].data.u32 == WHO_TAP:
-                    self.up.tap_ready = True
+                    uplink_woken(&self.up)
                     if events[i].events & (EPOLLERR | EPOLLHUP):
                         self.reason |= R_TAP_LOST
                 elif events[i].data.u32 == WHO_TLS:
@@ -323,8 +327,9 @@ cdef class Bridge:
                         self.tls_ready = True
                     if events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
                         self.hung_up = True
-                    if events[i].events & EPOLLOUT:
+                    if events[i].events & EPOLLOUT and self.blocked:
                         self.blocked = False
+                        self.up.blocked_ms = _now_ms()
                 else:
                     self.reason |= R_WAKE
             if self.stream is None:
@@ -446,6 +451,7 @@ cdef class Bridge:
         """Send what the TAP has, arena by arena, until it is empty or the socket is full."""
         cdef uint32_t rounds
         cdef size_t size
+        cdef int left
         if self._flush() != 0:
             return
         for rounds in range(PUSH_ROUNDS):
@@ -457,7 +463,9 @@ cdef class Bridge:
             if self.stream.write_from(self.up.arena, size) != <Py_ssize_t>size:
                 self.reason |= R_BROKEN
                 return
-            if self._flush() != 0:
+            left = self._flush()
+            uplink_sent(&self.up, left == 0)
+            if left != 0:
                 return
 
     cdef int _flush(self) noexcept nogil:

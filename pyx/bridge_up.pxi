@@ -1,6 +1,66 @@
 # The TAP's side of the bridge upwards: reads become groups of blocks in the arena.
 # Included by _bridge.pyx.
 
+cdef enum:
+    FILL_MIN_BYTES = 16384      # one record
+    STANDING_MS = 100           # what waits so long is no burst (RFC 8289 4.3: the interval)
+    DROP_COUNT_MAX = 10000      # one drop in each millisecond
+
+
+cdef void uplink_woken(Uplink* up) noexcept nogil:
+    """Note that the TAP, which was empty, has something now."""
+    if not up.tap_ready:
+        up.tap_ready = True
+        up.busy_since_ms = _now_ms()
+
+
+cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
+    """Learn from a send how much to hand over at once.
+
+    A fast path is worth large sends; on a slow one they would be a queue of their own in
+    front of everything that comes later.
+    """
+    if all_of_it:
+        up.fill_bytes = min(up.fill_bytes * 2, <size_t>ARENA_BYTES)
+    else:
+        up.fill_bytes = max(up.fill_bytes // 2, <size_t>FILL_MIN_BYTES)
+        up.blocked_ms = _now_ms()
+
+
+cdef uint32_t _root(uint32_t number) noexcept nogil:
+    """Return the square root, rounded down; for small numbers."""
+    cdef uint32_t root = 1
+    while (root + 1) * (root + 1) <= number:
+        root += 1
+    return root
+
+
+cdef bint _is_overdue(Uplink* up) noexcept nogil:
+    """Tell whether a segment must be dropped, so that TCP senders slow down.
+
+    The TAP's queue counts packets, and a super-frame is one: it would hold seconds of a slow
+    path. CoDel (RFC 8289) with what can be known here: the queue has a standing part when
+    it was not found empty for STANDING_MS while the socket set the pace. Drops then follow
+    each other faster and faster, by the square root of their number, until it empties.
+    """
+    if up.now_ms - up.busy_since_ms < STANDING_MS or up.now_ms - up.blocked_ms >= STANDING_MS:
+        up.dropping = False
+        return False
+    if not up.dropping:
+        up.dropping = True
+        # A queue that is soon back needs about the rate that emptied it before.
+        if up.drop_count > 2 and up.now_ms - up.drop_next_ms < 8 * STANDING_MS:
+            up.drop_count -= 2
+        else:
+            up.drop_count = 1
+    elif up.now_ms < up.drop_next_ms:
+        return False
+    elif up.drop_count < DROP_COUNT_MAX:
+        up.drop_count += 1
+    up.drop_next_ms = up.now_ms + 4 * STANDING_MS // _root(16 * up.drop_count)
+    return True
+
+
 cdef size_t uplink_fill(Uplink* up) noexcept nogil:
     """Read the TAP into the arena as groups of blocks; return their size in bytes.
 
@@ -12,7 +72,8 @@ cdef size_t uplink_fill(Uplink* up) noexcept nogil:
     cdef bint is_open = False
     cdef uint32_t frames
     cdef Py_ssize_t got
-    while at + 4 + FRAME_ROOM_BYTES <= ARENA_BYTES:
+    up.now_ms = _now_ms()
+    while at + 4 + FRAME_ROOM_BYTES <= up.fill_bytes:
         if not is_open:
             is_open = True
             group_at = at
@@ -76,8 +137,12 @@ cdef Py_ssize_t _take_super(
             return -1
         up.tap_reads += 1
         up.in_size = <size_t>put
+        # Only of a TCP (or UDP) super-frame: never a ping, a question to DNS, a key press.
+        if put > VNET_HDR_BYTES + BLOCK_FRAME_MAX_BYTES and _is_overdue(up):
+            up.in_segment = 1
+            up.drops_standing += 1
     put = offload_split(
-        up.tap_in, up.in_size, up.arena + at, ARENA_BYTES - at, max_frames,
+        up.tap_in, up.in_size, up.arena + at, up.fill_bytes - at, max_frames,
         &up.in_segment, frames,
     )
     if put >= 0:

@@ -20,8 +20,8 @@ from sevpn.log import clean
 
 RACE_STAGGER_S = 0.25
 # What may wait unsent in the socket beyond what TCP has in flight: bounds the delay that a
-# bulk upload adds to everything behind it. One push of the bridge fits.
-NOTSENT_LOWAT_BYTES = 131072
+# bulk upload adds to everything behind it; with more, TCP has nothing to gain.
+NOTSENT_LOWAT_BYTES = 65536
 # A path on which nothing is acknowledged for so long is dead; the kernel then says so.
 DEAD_PATH_TIMEOUT_S = 8.0
 _TCP_NOTSENT_LOWAT = 25

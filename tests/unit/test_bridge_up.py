@@ -1,0 +1,88 @@
+"""The way up when it is slow: what waits is bounded, and only super-frames pay for it."""
+
+from __future__ import annotations
+
+import time
+
+from support import packets
+from support.bridge_rig import Rig, frame
+
+SEGMENT_BYTES = 1448
+SEGMENTS = 20
+SUPER_BYTES = SEGMENTS * SEGMENT_BYTES
+HEADER = packets.offload_header(packets.NEEDS_CSUM, packets.GSO_TCPV4, SEGMENT_BYTES, 34, 16, 54)
+SUPER = HEADER + packets.build(bytes(SUPER_BYTES))
+STANDING_S = 0.1  # STANDING_MS of bridge_up.pxi
+
+
+def crowd(rig: Rig, seconds: float, message: bytes) -> tuple[int, list[bytes]]:
+    """Keep the TAP's queue full for a while in front of a peer that reads slowly.
+
+    Return how many messages went into the TAP and which frames came out.
+    """
+    sent, got = 0, []
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        for _ in range(20):
+            try:
+                rig.host.send(message)
+            except BlockingIOError:
+                break
+            sent += 1
+        rig.run(1)
+        got += rig.received()
+    return sent, got
+
+
+def drain(rig: Rig) -> list[bytes]:
+    """Return all frames that were still under way."""
+    got: list[bytes] = []
+    silent = 0
+    while silent < 3:
+        rig.run(5)
+        found = rig.received()
+        silent = 0 if found else silent + 1
+        got += found
+    return got
+
+
+def test_standing_queue_loses_single_segments() -> None:
+    with Rig(vnet=True, socket_bytes=65536) as rig:
+        sent, got = crowd(rig, 6 * STANDING_S, SUPER)
+        # The first after 100 ms, then 100, 70, 57, 50, ... ms apart at the least.
+        assert 2 <= rig.bridge.statistics()["drops_standing"] <= 12
+        got += drain(rig)
+        assert len(got) == sent * SEGMENTS - rig.bridge.statistics()["drops_standing"]
+
+
+def test_bursts_are_no_standing_queue() -> None:
+    """Longer than the limit in all, but the TAP was empty in between, or idle."""
+    with Rig(vnet=True, socket_bytes=65536) as rig:
+        end_s = time.monotonic() + 3 * STANDING_S
+        while time.monotonic() < end_s:
+            for _ in range(6):
+                rig.host.send(SUPER)
+            drain(rig)
+        time.sleep(1.5 * STANDING_S)
+        for _ in range(6):
+            rig.host.send(SUPER)
+        drain(rig)
+        assert rig.bridge.statistics()["blocked"] > 0
+        assert rig.bridge.statistics()["drops_standing"] == 0
+
+
+def test_single_frames_are_never_chosen() -> None:
+    with Rig(vnet=True, socket_bytes=65536) as rig:
+        sent, got = crowd(rig, 3 * STANDING_S, bytes(10) + frame(1, 1500))
+        got += drain(rig)
+        assert len(got) == sent
+        assert rig.bridge.statistics()["drops_standing"] == 0
+
+
+def test_slow_socket_gets_little_at_once() -> None:
+    """Behind a full socket waits about a record, not a whole arena."""
+    with Rig(vnet=True, socket_bytes=65536) as rig:
+        crowd(rig, 2 * STANDING_S, SUPER)
+        assert rig.bridge.is_blocked
+        held = rig.bridge.statistics()["bytes_up"] - rig.link.stream.counters()["bytes_out"]
+        assert held < 40_000
