@@ -23,7 +23,7 @@ FLAGS = (
 
 
 class Linked(NamedTuple):
-    """The results: the product and the test program made of the same objects."""
+    """The results: the product, and a test program made of the same objects."""
 
     binary: Path
     symbols: Path  # the same, not stripped
