@@ -17,7 +17,8 @@ class FakeHost:
     """Answers the calls of sevpn.host.worker; `fail` names steps' kinds that are refused.
 
     `calls` lists (function, arguments); `running` counts those under way at once and
-    `most_running` what it has been at most.
+    `most_running` what it has been at most. `addresses`, `routes` and `is_default_void` are
+    what a survey finds.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,10 +29,18 @@ class FakeHost:
         self.running = 0
         self.most_running = 0
         self.now: list[Any] = []  # the steps in force
+        self.addresses: tuple[str, ...] = ("127.0.0.1",)
+        self.routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
+        self.is_default_void = False
         monkeypatch.setattr(child, "call", self._call)
 
     def names(self) -> list[str]:
+        """Return the functions called, in order."""
         return [name for name, _ in self.calls]
+
+    def changes(self) -> list[str]:
+        """Return those that change something."""
+        return [name for name in self.names() if name not in ("survey", "own_networks")]
 
     async def _call(self, loop: Loop, target: str, *args: Any, timeout_s: float = 30.0) -> Any:
         name = target.rpartition(":")[2]
@@ -72,5 +81,13 @@ class FakeHost:
     def do_cleanup(self, _state_dir: str) -> list[str]:
         return []
 
-    def do_survey(self, _ifname: str, _ips: list[str]) -> dict[str, Any]:
-        return {"paths": {}, "routes": []}
+    def do_survey(self, _ifname: str, ips: list[str]) -> dict[str, Any]:
+        path = None
+        if self.addresses:
+            addresses = list(self.addresses)
+            path = {"source": addresses[0], "ifname": "eth0", "addresses": addresses}
+        return {
+            "paths": dict.fromkeys(ips, path),
+            "routes": [list(route) for route in self.routes],
+            "is_default_void": self.is_default_void,
+        }

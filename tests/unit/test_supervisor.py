@@ -167,7 +167,7 @@ def test_up_and_cancelled(rig: Rig) -> None:
     with FakeServer(fakeserver.usual) as server:
         assert isinstance(rig.run(server, until=rig.reached(READY)), Cancelled)
     assert rig.states == [AUTHENTICATING, CONFIGURING, READY, STOPPING]
-    assert rig.host.names() == ["apply", "undo_everything"]
+    assert rig.host.changes() == ["apply", "undo_everything"]
     assert server.visits[0].has_ended
 
 
@@ -266,7 +266,7 @@ def test_lost_and_resumed(rig: Rig) -> None:
         READY,
         STOPPING,
     ]
-    assert rig.host.names() == ["apply", "undo_everything"]  # nothing was touched for it
+    assert rig.host.changes() == ["apply", "undo_everything"]  # nothing was touched for it
 
 
 def test_gone_and_logged_in_again(rig: Rig) -> None:

@@ -162,9 +162,6 @@ class FakeNetwork:
     def check_dns(self) -> None:
         self.dns_checks += 1
 
-    def check_dns(self) -> None:
-        pass
-
 
 class FakeRoamer:
     generation = 0
@@ -423,7 +420,7 @@ def test_busy_host_is_looked_after(rig: Rig) -> None:
 def roam(rig: Rig, *addresses: str) -> Callable[[], int]:
     def change() -> int:
         rig.roamer.generation += 1
-        rig.roamer.addresses = [source] if source else []
+        rig.roamer.addresses = list(addresses)
         return LOOK
 
     return change
