@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from sevpn.errors import (
     ServerError,
     TransportError,
 )
+from sevpn.io.resolve import Address
 from sevpn.session import login
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.state import AUTHENTICATING, CONNECTING
@@ -303,6 +305,37 @@ def test_resume_refused(code: int) -> None:
         with pytest.raises(ServerError) as caught:
             resume(server)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("found", "moved"),
+    [
+        (["127.0.0.1"], False),
+        (["127.0.0.9", "127.0.0.1"], False),
+        (["127.0.0.9"], True),
+        ([], False),
+    ],
+)
+def test_server_that_moved(found: list[str], moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a name can move, and no answer of the DNS is no news."""
+
+    async def lookup(*_: object) -> list[Address]:
+        if not found:
+            raise TransportError("cannot resolve")
+        return [Address(_socket.AF_INET, text) for text in found]
+
+    async def work(loop: Loop) -> tuple[bool, bool]:
+        config = Config(host="localhost", port=server.port, user="alice", insecure=True)
+        agent = LoginAgent(loop, config, lambda _state: None)
+        session = await agent.log_in()
+        session.connection.close()
+        monkeypatch.setattr(login, "resolve", lookup)
+        by_name = await agent.has_moved(session)
+        config.host = "127.0.0.1"
+        return by_name, await agent.has_moved(session)
+
+    with FakeServer(answering(welcome_response())) as server:
+        assert run(work) == (moved, False)
 
 
 def test_resume_half_duplex() -> None:

@@ -34,18 +34,21 @@ class Roam:
 class Agent:
     """Plays the attempts in order: an error, a result, or seconds of waiting for ever."""
 
+    moves = False
+    lookup_s = 0.0
+
     def __init__(self, loop: Loop, *attempts: object) -> None:
         self.loop = loop
         self.attempts = list(attempts)
         self.begun: list[float] = []
         self.cancelled = 0
         self.lookups = 0
-        self.moved = False
         self.watch = Stopwatch()
 
     async def has_moved(self, _session: object) -> bool:
         self.lookups += 1
-        return self.moved
+        await self.loop.sleep(self.lookup_s)
+        return self.moves
 
     async def resume(self, _session: object) -> object:
         self.begun.append(self.watch.seconds)
@@ -167,6 +170,25 @@ def test_without_a_network_nothing_is_tried() -> None:
     found, agent = run(new, roam=roam, later=change)
     assert found is new
     assert 0.1 < agent.begun[0] < 0.4
+
+
+def test_server_that_moved_is_left_to_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Agent, "moves", True)
+    watch = Stopwatch()
+    found, agent = run(LOST)
+    assert found is None
+    assert len(agent.begun) == 1
+    assert watch.seconds < 0.4
+
+
+def test_lookups_end_with_the_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow DNS delays nothing and outlives nothing."""
+    monkeypatch.setattr(Agent, "lookup_s", 60.0)
+    new = object()
+    found, agent = run(LOST, LOST, new)
+    assert found is new
+    assert agent.lookups == 1
+    assert agent.watch.seconds < 1.0
 
 
 def test_cancel() -> None:
