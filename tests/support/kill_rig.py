@@ -29,6 +29,8 @@ EVERYTHING = (
     *("-policy-route-table", "200"),
 )
 RESOLV = "/etc/resolv.conf"
+# Together with a value; a kernel without IPv6 has no such switch.
+_ACCEPT_RA = ("sh", "-c", "echo $1 >/proc/sys/net/ipv6/conf/default/accept_ra", "sh")
 
 
 class Answer(NamedTuple):
@@ -107,6 +109,7 @@ def kill_rig(topology: Topology) -> Iterator[KillRig]:
     try:
         server.wait_line("^listening$", 10.0)
         router.ip_batch(f"addr add {OTHER_GATEWAY}/24 dev c0\n")
+        topology.client.run(*_ACCEPT_RA, "1", check=False)  # as on most hosts
         directory = topology.scratch / "kill"
         directory.mkdir(exist_ok=True)
         runner = subprocess.Popen(
@@ -123,6 +126,7 @@ def kill_rig(topology: Topology) -> Iterator[KillRig]:
         if runner is not None:
             runner.kill()
             runner.communicate()
+        topology.client.run(*_ACCEPT_RA, "0", check=False)
         router.run("ip", "addr", "del", f"{OTHER_GATEWAY}/24", "dev", "c0", check=False)
         server.kill()
         topology.restore_resolv_conf()
