@@ -5,8 +5,8 @@
 # To build.
 BUILD_PACKAGES=(python3 python3-venv python3-dev gcc libc6-dev libssl-dev)
 
-# To check the sources.
-LINT_PACKAGES=(git shellcheck)
+# To check the sources; systemd for systemd-analyze, which judges our unit file.
+LINT_PACKAGES=(git shellcheck systemd)
 
 # The lab of the end-to-end tests and the demo: a real server and client, a DHCP server,
 # namespaces, traffic, captures and certificates.

@@ -1,0 +1,71 @@
+"""The unit file: systemd accepts it, it is hardened, and it agrees with our exit codes."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sevpn import errors
+from support.require import require
+from support.sources import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.no_sanitizer
+
+UNIT = ROOT / "build/systemd/sevpn@.service"
+EXPOSURE_LIMIT = 3.5  # systemd-analyze security: 0 is locked in, 10 is open
+
+
+def service() -> dict[str, str]:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    unit.read(UNIT, encoding="utf-8")
+    return dict(unit["Service"])
+
+
+def test_what_a_person_must_change_first_is_not_tried_again() -> None:
+    codes = {int(code) for code in service()["RestartPreventExitStatus"].split()}
+    assert codes == {errors.EXIT_USAGE, errors.EXIT_REFUSED, errors.EXIT_CERTIFICATE}
+
+
+def test_the_journal_outlives_a_killed_run() -> None:
+    found = service()
+    assert found["RuntimeDirectory"] == "sevpn"  # /run/sevpn, the default of -state-dir
+    assert found["RuntimeDirectoryPreserve"] == "yes"
+    assert found["RuntimeDirectoryMode"] == "0700"
+    assert found["ExecStopPost"].endswith("sevpn cleanup")
+
+
+@pytest.fixture
+def analyzed(tmp_path: Path) -> Path:
+    """The unit of one instance, with a program that exists here."""
+    path = tmp_path / "sevpn@vpn0.service"
+    text = UNIT.read_text(encoding="utf-8").replace("/usr/local/bin/sevpn", "/bin/true")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    require(shutil.which("systemd-analyze"), "needs systemd-analyze: apt-get install systemd")
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_systemd_accepts_it(analyzed: Path) -> None:
+    done = analyze("verify", "--man=no", str(analyzed))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_is_hardened(analyzed: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(analyzed))
+    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= EXPOSURE_LIMIT
