@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import select
-import shutil
 import socket
 import ssl
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +16,6 @@ from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.errors import TransportError
 from support.tls_certs import certificates
 from support.tls_peer import TURNS_MAX, Link, Peer, tcp_pair
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 RECORD_BYTES = 16384
@@ -96,76 +91,6 @@ def test_old_versions_are_refused() -> None:
     with pytest.raises((TransportError, ssl.SSLError)):
         link.shake()
     link.close()
-
-
-# --- the judgement ---
-
-
-def verdict(
-    which: str, name: bytes = b"vpn.test", *, is_ip: bool = False, trust: bool = True
-) -> str:
-    context = Context()
-    if trust:
-        assert context.trust_file(str(certificates().ca).encode())
-    link = Link(getattr(certificates(), which), context=context, name=name, name_is_ip=is_ip)
-    with link:
-        return link.stream.verify_error()
-
-
-def test_good_certificate() -> None:
-    assert verdict("good") == ""
-    assert verdict("good", b"VPN.test") == ""
-    assert verdict("good", b"127.0.0.1", is_ip=True) == ""
-
-
-@pytest.mark.parametrize(
-    ("which", "name", "is_ip", "words"),
-    [
-        ("wrong_name", b"vpn.test", False, "hostname mismatch"),
-        ("good", b"127.0.0.2", True, "IP address mismatch"),
-        ("expired", b"vpn.test", False, "certificate has expired"),
-        ("self_signed", b"vpn.test", False, "self-signed certificate"),
-    ],
-)
-def test_bad_certificate(which: str, name: bytes, is_ip: bool, words: str) -> None:
-    assert words in verdict(which, name, is_ip=is_ip)
-
-
-def test_unknown_issuer() -> None:
-    assert "issuer" in verdict("good", trust=False)
-
-
-def test_trust_by_directory(tmp_path: Path) -> None:
-    shutil.copy(certificates().ca, tmp_path)
-    subprocess.run(["openssl", "rehash", tmp_path], check=True)
-    context = Context()
-    assert context.trust_directory(os.fsencode(tmp_path))
-    with Link(context=context) as link:
-        assert link.stream.verify_error() == ""
-
-
-def test_no_file_to_trust(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.touch()
-    assert not Context().trust_file(os.fsencode(empty))
-    assert not Context().trust_file(b"/nonexistent")
-
-
-def test_forgetting_trust_keeps_the_verdict() -> None:
-    context = Context()
-    assert context.trust_file(str(certificates().ca).encode())
-    with Link(context=context) as link:
-        context.forget_trust()
-        assert link.stream.verify_error() == ""
-        link.peer.write(b"on")
-        assert link.stream.read() == b"on"
-
-
-def test_subject_with_control_characters_is_escaped() -> None:
-    with Link(certificates().hostile, context=Context(legacy=True)) as link:
-        subject = link.stream.peer_subject()
-        assert subject.isprintable()
-        assert "forged" in subject
 
 
 # --- records, calls and buffers ---
