@@ -14,6 +14,7 @@ from sevpn._bridge import TAP_LOST, Bridge
 from sevpn.io.tap import open_tap
 from support import packets
 from support.private_netns import ip, ip_json, run_inside
+from support.tls_certs import certificates
 from support.tls_peer import Link
 
 PEER_MAC = b"\x5e\0\0\0\0\x09"
@@ -22,6 +23,7 @@ PEER_MAC = b"\x5e\0\0\0\0\x09"
 @pytest.fixture(autouse=True)
 def unchanged() -> None:
     """These tests have a namespace of their own: nothing of the lab is needed."""
+    certificates()  # made by the parent, which removes them: a forked child would not
 
 
 class Rig:
