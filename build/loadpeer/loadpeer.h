@@ -41,6 +41,7 @@ struct peer {
     int fd;
     SSL *ssl;
     bool verify;  /* check every checksum that comes in (costs time) */
+    bool single;  /* one record for each frame, instead of whole groups */
     bool flushed; /* nothing waits in the gathering buffer */
     bool dead;
     double now_s, last_sent_s;

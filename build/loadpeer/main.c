@@ -164,8 +164,9 @@ static void serve(void)
 static void usage(void)
 {
     fprintf(stderr,
-            "usage: loadpeer -cert FILE -key FILE [-listen ADDRESS] [-port PORT] [-verify] [-once]\n"
+            "usage: loadpeer -cert FILE -key FILE [-listen ADDRESS] [-port PORT] [-verify] [-single] [-once]\n"
             "  -verify  check the checksums of all frames that come in\n"
+            "  -single  send each frame as a record of its own\n"
             "  -once    end after the first client\n"
             "One line of JSON when a client leaves, at SIGTERM, and at SIGUSR1.\n");
     exit(2);
@@ -175,7 +176,7 @@ int main(int argc, char **argv)
 {
     const char *address = NULL, *port = "5555", *certificate = NULL, *key = NULL;
     struct sigaction action = {.sa_handler = on_signal};
-    bool once = false, verify = false;
+    bool once = false, verify = false, single = false;
     SSL_CTX *context;
     int listener;
 
@@ -183,6 +184,8 @@ int main(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "-verify"))
             verify = true;
+        else if (!strcmp(argv[i], "-single"))
+            single = true;
         else if (!strcmp(argv[i], "-once"))
             once = true;
         else if (!value)
@@ -217,6 +220,7 @@ int main(int argc, char **argv)
         }
         memset(&peer, 0, sizeof peer);
         peer.verify = verify;
+        peer.single = single;
         if (start_tls(context, fd) && handshake(&peer)) {
             serve();
             if (once)

@@ -62,8 +62,11 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peer(topology: Topology) -> Iterator[Peer]:
-    """Compile and start the load generator in the server's place."""
+def peer(topology: Topology, *, single: bool = False) -> Iterator[Peer]:
+    """Compile and start the load generator in the server's place.
+
+    `single`: it sends each frame as a TLS record of its own.
+    """
     program = subprocess.run(
         [str(ROOT / "build/loadpeer/make")], check=True, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
@@ -79,7 +82,7 @@ def peer(topology: Topology) -> Iterator[Peer]:
     )
     with topology.server.start(
         *(program, "-cert", str(certificate), "-key", str(key)),
-        *("-listen", SERVER_IP, "-port", "443"),
+        *("-listen", SERVER_IP, "-port", "443", *(["-single"] if single else [])),
     ) as process:
         process.wait_line("^ready$", 5.0)
         yield Peer(process)

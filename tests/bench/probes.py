@@ -102,24 +102,33 @@ def ping(run: Run, target: str = LAN_IP, count: int = PINGS) -> Latency:
     )
 
 
+class Small(NamedTuple):
+    """Small packets: how many came through each second, and the client's CPU for each."""
+
+    per_s: float
+    cpu_us: float
+
+
 def small_packets(
     run: Run, server: Namespace, *, down: bool, seconds: float, rates: tuple[int, ...] = SMALL_RATES
-) -> float:
+) -> Small:
     """Return the most 64-byte datagrams a second that came through at any offered rate."""
     return max(_small_at(run, server, rate, down=down, seconds=seconds) for rate in rates)
 
 
-def _small_at(run: Run, server: Namespace, rate: int, *, down: bool, seconds: float) -> float:
+def _small_at(run: Run, server: Namespace, rate: int, *, down: bool, seconds: float) -> Small:
     program = udpload()
     source, sink = (server, run.namespace) if down else (run.namespace, server)
     target = run.address if down else LAN_IP
+    before_s = cpu_s(run.pid)
     with sink.start(program, "recv", str(SMALL_PORT), str(seconds + 2)) as receiver:
         receiver.wait_line("^ready$", 5.0)
         source.run(
             program, "send", target, str(SMALL_PORT), str(SMALL_BYTES), str(rate), str(seconds)
         )
         found = receiver.wait_line(r"^(\d+) ([\d.]+)$", seconds + 5)
-    return int(found[1]) / max(float(found[2]), seconds * 1e3) * 1e3
+    count, took_ms = int(found[1]), max(float(found[2]), seconds * 1e3)
+    return Small(count / took_ms * 1e3, (cpu_s(run.pid) - before_s) / max(count, 1) * 1e6)
 
 
 def drops(run: Run) -> int:

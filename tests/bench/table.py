@@ -36,6 +36,7 @@ ROWS = (
     *_both("UDP, 1400 bytes, 1 Gbit/s offered: Mbit/s delivered", "udp_mbit", "{:,.0f}"),
     *_both("… CPU-s per GB", "udp_cpu", "{:.2f}"),
     *_both("UDP, 64 bytes: thousand packets/s delivered", "small_k", "{:,.0f}"),
+    *_both("… CPU-µs per packet", "small_us", "{:.1f}"),
     Row("ping, idle: median / 99 % (ms)", ("idle_median", "idle_p99"), "{:.2f} / {:.2f}"),
     *(
         Row(
