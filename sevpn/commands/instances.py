@@ -46,7 +46,7 @@ class Instance:
         Raises: TimeoutError, Ended, Refused, HostError without permission.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(_left_s(deadline_s))
+            sock.settimeout(ANSWER_TIMEOUT_S)  # also when time is up: is there anybody?
             try:
                 sock.connect(f"{self.stem}.sock")
             except (FileNotFoundError, ConnectionError):
