@@ -27,7 +27,7 @@ from sevpn.host.lock import (
 from sevpn.io import child
 from sevpn.io import tap as tap_device
 from sevpn.io.files import read_text
-from sevpn.io.loop import Loop, Task, now_s
+from sevpn.io.loop import Cancelled, Loop, Task, now_s
 from sevpn.session.hostside import HostSide
 from sevpn.session.identity import stable_mac
 from sevpn.session.leasing import LeaseKeeper
@@ -100,6 +100,7 @@ class Supervisor:
         self._config = config
         self._locks: list[Lock] = []
         self._control: Control | None = None
+        self._open: Established | None = None  # to be closed at the very end
         self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
         self._started_s = now_s()
         self.state = RunState(self._started_s)
@@ -139,6 +140,8 @@ class Supervisor:
             await self._roamer.settle()
             await self._network.settle()
             await self._host.undo_everything()
+            if self._open is not None:
+                self._open.connection.close()
             self._close()
 
     # --- start and end ---
@@ -233,13 +236,18 @@ class Supervisor:
                 session, is_resumed = successor, True
                 self._view.session = session
                 self.state.resumes += 1
+        except Cancelled:
+            # The server needs a moment for our last frame, DHCP's RELEASE: it would be lost
+            # in the end of the connection. Undoing takes that moment.
+            self._open = session
+            raise
         except SevpnError:
             session.connection.close()
             await self._network.clear()
             raise
         finally:
             self._view.session = None
-            session.connection.close()
+        session.connection.close()
         await self._network.clear()
 
     async def _forget(self, session: Established) -> None:
