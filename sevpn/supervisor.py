@@ -226,7 +226,8 @@ class Supervisor:
                     self._backoff.reset()
                 session.connection.leave()
                 self._view.session = None
-                if is_resumed and now_s() - since_s < RESUMED_TOO_SHORT_S:
+                is_ours = self._moved_s >= since_s  # not the server's doing
+                if is_resumed and not is_ours and now_s() - since_s < RESUMED_TOO_SHORT_S:
                     break
                 self._enter(RECONNECTING)
                 successor = await resume(self._loop, self._agent, self._roamer, session)
