@@ -30,9 +30,11 @@ pytestmark = pytest.mark.timeout(300)
 # What each phase does at least, so that a phase that stopped to happen is noticed.
 PHASES = {"connect": 35, "renew": 50, "reconnect": 35, "roam": 4, "shutdown": 20}
 MOST = 200
-CASES = [(phase, "file") for phase in PHASES] + [
-    (phase, kind) for kind in ("symlink", "mount") for phase in ("connect", "shutdown")
+CASES = [(phase, "file", False) for phase in PHASES]
+CASES += [
+    (phase, kind, False) for kind in ("symlink", "mount") for phase in ("connect", "shutdown")
 ]
+CASES += [(phase, "file", True) for phase in ("connect", "shutdown")]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +43,18 @@ def rig(topology: Topology) -> Iterator[KillRig]:
         yield made
 
 
-@pytest.mark.parametrize(("phase", "kind"), CASES)
-def test_killed_at_each_step(rig: KillRig, topology: Topology, phase: str, kind: str) -> None:
+@pytest.mark.parametrize(("phase", "kind", "spares_children"), CASES)
+def test_killed_at_each_step(
+    rig: KillRig, topology: Topology, phase: str, kind: str, spares_children: bool
+) -> None:
+    """Of a file, a symlink, a mount; the last ones: only the parent dies, a child goes on."""
     began_s = time.monotonic()
     steps = []
     try:
         rig.make_resolv(kind)
         before = snapshot(rig.host)
         for at in range(MOST):
-            run = rig.run(phase, at)
+            run = rig.run(phase, at, spares_children=spares_children)
             if run.code != -signal.SIGKILL:
                 break
             steps.append(run.step)

@@ -225,6 +225,58 @@ def test_old_connection_times_out_on_the_server(
         run.stop()
 
 
+def test_home_again_while_the_server_waits_for_the_old_connection(
+    roads: Topology, host: Namespace, server: SoftEther, dhcp: Dnsmasq
+) -> None:
+    """What it still sends there must not be answered by a reset, which ends the session."""
+    with Sevpn(host, *flags("-v")) as run:
+        ready(run)
+        names = [session.name for session in server.sessions()]
+        with Pings(host) as pings:
+            with away(host, CAFE):
+                run.wait_line("resumed", 5.0)
+                time.sleep(10.0)  # longer than our own TCP would wait
+            time.sleep(4.0)
+            outage_s = pings.outage_s()
+        print(f"\noutage {outage_s:.2f} s")
+        assert [session.name for session in server.sessions()] == names
+        assert outage_s < OUTAGE_LIMIT_S
+        run.stop()
+
+
+def test_another_link_comes_and_goes(
+    topology: Topology, host: Namespace, server: SoftEther, dhcp: Dnsmasq
+) -> None:
+    """A better way (a cable beside the Wi-Fi) is taken at once, and left at once."""
+    topology.router.ip_batch(
+        f"link add c1 type veth peer name eth1 netns {host.name}\n"
+        "addr add 172.30.3.1/24 dev c1\nlink set c1 up\n"
+    )
+    try:
+        with Sevpn(host, *flags("-accept-default-gateway")) as run:
+            ready(run)
+            with Pings(host, FAR_IP) as pings:
+                host.ip_batch(
+                    "link set eth1 up\naddr add 172.30.3.2/24 dev eth1\n"
+                    "route add default via 172.30.3.1 metric 60\n"
+                )
+                run.wait_line("resumed", 5.0)
+                assert host.ip("route", "get", SERVER_IP)[0]["dev"] == "eth1"
+                pings.wait_answer()
+                come_s = pings.outage_s()
+                mark = run.process.mark()
+                topology.router.ip_batch("link del c1\n")
+                run.wait_line("resumed", 5.0, mark)
+                assert host.ip("route", "get", SERVER_IP)[0]["dev"] == "eth0"
+                pings.wait_answer()
+                go_s = pings.outage_s()
+            run.stop()
+    finally:
+        topology.router.run("ip", "link", "del", "c1", check=False)
+    print(f"\noutage {come_s:.2f} s as it came, {go_s:.2f} s as it went")
+    assert max(come_s, go_s) < OUTAGE_LIMIT_S
+
+
 def test_many_changes_of_network(
     roads: Topology, host: Namespace, server: SoftEther, dhcp: Dnsmasq
 ) -> None:

@@ -60,13 +60,13 @@ class KillRig:
         assert line, f"the runner ended: {self._runner.poll()}"
         return Answer(**json.loads(line))
 
-    def run(self, phase: str, at: int = -1, errno: int = 0, *further: str) -> Answer:
+    def run(self, phase: str, at: int = -1, errno: int = 0, **order: Any) -> Answer:
         """Run sevpn; at step `at` of a phase it is killed, or the step fails with `errno`."""
         arguments = [
             *("-host", SERVER_IP, "-port", str(PORT), "-user", phase, "-pass", "x", "-insecure"),
-            *("-tap", TAP, "-reconnect-delay", "10ms", *EVERYTHING, *further),
+            *("-tap", TAP, "-reconnect-delay", "10ms", *EVERYTHING),
         ]
-        return self.order(do="run", phase=phase, arguments=arguments, at=at, errno=errno)
+        return self.order(do="run", phase=phase, arguments=arguments, at=at, errno=errno, **order)
 
     def cleanup(self) -> Answer:
         """Do what `sevpn cleanup` does."""

@@ -15,7 +15,8 @@ is under way, in memory that the children share:
     roam       another gateway: the server's host route moves
     shutdown   from SIGTERM to the end
 
-Orders: {"do": "run", "phase", "arguments", "at": number, "errno": 0 = die by SIGKILL};
+Orders: {"do": "run", "phase", "arguments", "at": number, "errno": 0 = die by SIGKILL,
+"spares_children": only the long-lived process dies, its children go on};
 {"do": "cleanup"}. Answers: {"code": exit code or -signal, "step": its name, "log": text}.
 """
 
@@ -61,10 +62,13 @@ class Steps:
         self.file = directory / "step"
         self.at = -1
         self.errno = 0
+        self.spares_children = False
+        self.pid = 0  # of the long-lived process
 
-    def begin(self, at: int, errno: int) -> None:
+    def begin(self, order: dict[str, Any]) -> None:
         """Forget the count; `arm` starts it."""
-        self.at, self.errno = at, errno
+        self.at, self.errno = order.get("at", -1), order.get("errno", 0)
+        self.spares_children = order.get("spares_children", False)
         self._shared[:] = bytes(8)
         self.file.write_text("")
 
@@ -90,7 +94,12 @@ class Steps:
         os.close(fd)
         if self.errno:
             raise OSError(self.errno, os.strerror(self.errno))
-        os.killpg(0, signal.SIGKILL)
+        if self.spares_children:
+            os.kill(self.pid, signal.SIGKILL)
+            if self.pid != os.getpid():
+                return
+        else:
+            os.killpg(0, signal.SIGKILL)
         time.sleep(60)
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
@@ -175,7 +184,7 @@ def run(order: dict[str, Any], steps: Steps) -> int:
     from sevpn import cli, log, supervisor
     from sevpn.dhcp import arp
     from sevpn.host import fault
-    from sevpn.session import leasing, tunnel
+    from sevpn.session import leasing, login, tunnel
 
     director = Director(order["phase"], steps)
 
@@ -189,9 +198,9 @@ def run(order: dict[str, Any], steps: Steps) -> int:
     class Watched(tunnel.Tunnel):
         __slots__ = ()
 
-        def start_lease(self) -> None:
+        def start(self, session: login.Established) -> None:
             director.tunnel = self
-            super().start_lease()
+            super().start(session)
 
     supervisor.__dict__.update(LeaseKeeper=Keeper, Tunnel=Watched)
     log._write = director.line
@@ -212,6 +221,7 @@ def _in_child(order: dict[str, Any], steps: Steps, log: Path) -> NoReturn:
     code = 99
     try:
         os.setpgid(0, 0)
+        steps.pid = os.getpid()
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(fd, 2)
         os.dup2(fd, 1)
@@ -247,7 +257,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        steps.begin(order.get("at", -1), order.get("errno", 0))
+        steps.begin(order)
         pid = os.fork()
         if pid == 0:
             _in_child(order, steps, log)
