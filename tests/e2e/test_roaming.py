@@ -21,7 +21,7 @@ from lab.dhcp import GATEWAY, OTHER_RANGE, Dnsmasq
 from lab.iperf import PORT, command
 from lab.process import wait_for
 from lab.server import FAR_IP, LAN_IP, USER_QUICK
-from lab.topology import CLIENT_GATEWAY, CLIENT_IP, SERVER_IP
+from lab.topology import CLIENT_GATEWAY, CLIENT_IP, CLIENT_IP6, SERVER_IP, SERVER_IP6
 from sevpn.dhcp.timers import T1_MIN_S
 
 if TYPE_CHECKING:
@@ -240,6 +240,60 @@ def test_home_again_while_the_server_waits_for_the_old_connection(
             outage_s = pings.outage_s()
         print(f"\noutage {outage_s:.2f} s")
         assert [session.name for session in server.sessions()] == names
+        assert outage_s < OUTAGE_LIMIT_S
+        run.stop()
+
+
+def test_no_network_for_a_while(
+    roads: Topology, host: Namespace, server: SoftEther, dhcp: Dnsmasq
+) -> None:
+    """Out of one network, and into another only seconds later: used as soon as it is there."""
+    with Sevpn(host, *flags("-accept-default-gateway")) as run:
+        ready(run)
+        with Pings(host, FAR_IP) as pings:
+            try:
+                host.ip_batch(f"addr del {HOME[0]}/24 dev eth0\n")
+                run.wait_line("no network", 3.0)
+                time.sleep(4.0)
+            finally:
+                host.ip_batch(
+                    f"addr add {CAFE[0]}/24 dev eth0\nroute add default via {CAFE[1]} metric 100\n"
+                )
+            with move_home_from(host, CAFE):
+                took_s = pings.wait_answer()
+        print(f"\nback {took_s:.2f} s after the network")
+        assert took_s < OUTAGE_LIMIT_S
+        run.stop()
+
+
+@contextlib.contextmanager
+def move_home_from(host: Namespace, here: tuple[str, str]) -> Iterator[None]:
+    """Move the client home at the end of the block."""
+    try:
+        yield
+    finally:
+        move(host, here, HOME)
+
+
+def test_another_ipv6_address(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
+    """A tunnel over IPv6 whose local address is replaced."""
+    other = "fd00:a::77"
+    with Sevpn(host, *flags("-accept-default-gateway", host=SERVER_IP6)) as run:
+        ready(run)
+        with Pings(host, FAR_IP) as pings:
+            try:
+                host.ip_batch(
+                    f"addr add {other}/64 dev eth0 nodad\naddr del {CLIENT_IP6}/64 dev eth0\n"
+                )
+                run.wait_line("resumed", 5.0)
+                pings.wait_answer()
+            finally:
+                host.ip_batch(
+                    f"addr add {CLIENT_IP6}/64 dev eth0 nodad\naddr del {other}/64 dev eth0\n"
+                )
+            pings.wait_answer()
+            outage_s = pings.outage_s()
+        print(f"\noutage {outage_s:.2f} s")
         assert outage_s < OUTAGE_LIMIT_S
         run.stop()
 
