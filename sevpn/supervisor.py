@@ -100,6 +100,7 @@ class Supervisor:
         self._config = config
         self._locks: list[Lock] = []
         self._control: Control | None = None
+        self._was_established = False  # the server has let us in once in this run
         self._open: Established | None = None  # to be closed at the very end
         self._backoff = Backoff(config.reconnect_delay, config.reconnect_max_delay)
         self._started_s = now_s()
@@ -222,7 +223,7 @@ class Supervisor:
                     self.state.fail(str(lost), now_s())
                     if isinstance(lost, Moved):
                         self._moved_s = now_s()
-                if self._tunnel.was_ready:
+                if self._tunnel.is_proven:
                     self._backoff.reset()
                 session.connection.leave()
                 self._view.session = None
@@ -276,7 +277,8 @@ class Supervisor:
         self._pinned.add(server_ip)
         self._network.server_ips = sorted(self._pinned)
         self._roamer.follow(server_ip)
-        self._tunnel.start_lease()
+        self._tunnel.start(session)
+        self._was_established = True
 
     # --- after an error ---
 
@@ -286,10 +288,10 @@ class Supervisor:
             from sevpn.proto.codes import RETRY_NO, retry_of
 
             never = error.code == 126  # AutoDisconnect: the server wants an end
-            return never or (retry_of(error.code) == RETRY_NO and not self._tunnel.was_ready)
-        if isinstance(error, (CertificateError, HostError)):
-            return not self._tunnel.was_ready
-        return False
+            return never or (retry_of(error.code) == RETRY_NO and not self._was_established)
+        if isinstance(error, CertificateError):
+            return not self._was_established
+        return isinstance(error, HostError) and not self._tunnel.was_ready
 
     async def _pause(self, error: SevpnError | None) -> None:
         if error is not None:

@@ -72,6 +72,11 @@ class Connection:
         if self.sock.fileno() >= 0:
             if notify:
                 self.stream.shutdown()
+            try:
+                # A child forked meanwhile has the descriptor too: the end must not wait for it.
+                self.sock.shutdown(_socket.SHUT_RDWR)
+            except OSError:
+                pass  # the other side was first
             self.sock.close()
 
 

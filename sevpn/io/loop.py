@@ -103,6 +103,7 @@ class Loop:
         self._waiting: dict[int, Task] = {}
         self._tasks: list[Task] = []
         self._current: Task | None = None
+        self._failure: BaseException | None = None  # of a watcher or a task beside
 
     def close(self) -> None:
         """Close the loop's own descriptor; tasks must have ended."""
@@ -197,24 +198,22 @@ class Loop:
     def run(self, task: Task) -> None:
         """Turn the loop until `task` is done, then raise what it ended with, if anything.
 
-        When another task fails, `task` is cancelled, so that it undoes what it did, and
-        then the failure is raised.
+        When another task or a watcher fails, `task` is cancelled, so that it undoes what it
+        did, and then the failure is raised.
         """
-        failed: Task | None = None
+        self._failure = None
         while not task.done:
             self._turn()
             for other in self._tasks:
-                if failed is None and other is not task and self._has_failed(other):
-                    failed = other
-                    self.cancel(task)
+                if other is task or other.error is None or isinstance(other.error, Cancelled):
+                    continue
+                self._failure = self._failure or other.error
+            if self._failure is not None:
+                self.cancel(task)
             self._tasks = [t for t in self._tasks if not t.done]
-        for ended in (failed, task):
-            if ended is not None and ended.error is not None and self._has_failed(ended):
-                raise ended.error
-
-    @staticmethod
-    def _has_failed(task: Task) -> bool:
-        return task.error is not None and not isinstance(task.error, Cancelled)
+        failure = self._failure or task.error
+        if failure is not None and not isinstance(failure, Cancelled):
+            raise failure
 
     # --- inside ---
 
@@ -230,12 +229,19 @@ class Loop:
                 continue
             callback = self._watchers.get(fd)
             if callback is not None:
-                callback()
+                self._call(callback)
         current = now_s()
         for task in list(self._tasks):
             wait = task.wait
             if wait is not None and wait.deadline_s is not None and wait.deadline_s <= current:
                 self._resume(task, 0)
+
+    def _call(self, callback: "Callable[[], None]") -> None:
+        """Call a watcher; what it raises ends the run as a failed task does."""
+        try:
+            callback()
+        except Exception as error:
+            self._failure = self._failure or error
 
     def _sleep(self) -> list[tuple[int, int]]:
         """Sleep until something is due, in the pump if a task has one; return the events."""

@@ -17,6 +17,7 @@ ASK_FIRST_S = 0.3  # until the first answer
 ASK_IDLE_S = 3.0  # while all is well
 ASK_AGAIN_S = 0.7  # after a question without answer
 QUESTIONS = 3  # without an answer: silent
+FIRST_QUESTIONS = 10  # the same before the first answer: about 3 s
 
 
 class GatewayWatch:
@@ -31,15 +32,17 @@ class GatewayWatch:
         "_frames",
         "_mac",
         "_open",
+        "_targets",
         "peer_mac",
         "state",
         "target",
     )
 
-    def __init__(self, mac: bytes, address: str, target: str, now_s: float) -> None:
+    def __init__(self, mac: bytes, address: str, targets: list[str], now_s: float) -> None:
         self._mac = mac
         self._address = address
-        self.target = target
+        self._targets = targets  # the first that answers is the one that is watched
+        self.target = targets[0]
         self.peer_mac = b""
         self.state = ASKING
         self._open = 0  # questions without an answer
@@ -59,25 +62,32 @@ class GatewayWatch:
         """Ask when it is time."""
         if now_s < self._deadline_s:
             return
-        if self._open >= QUESTIONS and self.state == ANSWERED:
+        if self._open >= (QUESTIONS if self.state == ANSWERED else FIRST_QUESTIONS):
             self.state = SILENT
+        if not self.peer_mac:
+            # Nobody has answered yet: the candidates are asked in turn.
+            self.target = self._targets[self._open % len(self._targets)]
         frame = build_arp_request(self._mac, self._address, self.target)
         if self.peer_mac and self._open < QUESTIONS:
             frame = self.peer_mac + frame[6:]
         self._frames.append(frame)
         self._open += 1
-        wait_s = ASK_FIRST_S if self.state == ASKING else ASK_AGAIN_S
-        if self._open > QUESTIONS:
-            wait_s = min(ASK_IDLE_S, wait_s * (self._open - QUESTIONS + 1))
+        if self.state == ASKING:
+            wait_s = ASK_FIRST_S
+        elif self.state == ANSWERED:
+            wait_s = ASK_AGAIN_S
+        else:
+            wait_s = min(ASK_IDLE_S, ASK_AGAIN_S * max(1, self._open - QUESTIONS + 1))
         self._deadline_s = now_s + wait_s
 
     def receive(self, frame: bytes, now_s: float) -> None:
         """Take an ARP frame; an answer of the neighbour counts."""
         arp = parse_arp(frame)
-        if arp is None or arp.sender != self.target or arp.operation != REPLY:
+        if arp is None or arp.operation != REPLY or arp.target_mac != self._mac:
             return
-        if arp.target_mac != self._mac:
+        if arp.sender not in self._targets or (self.peer_mac and arp.sender != self.target):
             return
+        self.target = arp.sender
         self.peer_mac = arp.sender_mac
         self.state = ANSWERED
         self._open = 0

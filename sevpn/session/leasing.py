@@ -28,16 +28,17 @@ COMPLAIN_S = 5.0  # dnsmasq pings for 3 s before it offers an address
 GIVE_UP_S = 14.0  # with -once: four unanswered questions
 
 
-def watch_target(lease: "Lease") -> str:
-    """Return the neighbour whose answer proves that traffic flows ("" = there is none)."""
+def watch_targets(lease: "Lease") -> list[str]:
+    """Return the neighbours whose answer proves that traffic flows, the best one first."""
+    targets: list[str] = []
     for candidate in (lease.default_gateway(), *lease.routers, lease.server_id):
         if (
             candidate
-            and candidate not in ("0.0.0.0", lease.address)
+            and candidate not in ("0.0.0.0", lease.address, *targets)
             and is_within(candidate, 32, lease.address, lease.prefix_len)
         ):
-            return candidate
-    return ""
+            targets.append(candidate)
+    return targets
 
 
 class LeaseKeeper:
@@ -220,8 +221,8 @@ class LeaseKeeper:
         self._network.want(lease)
         self._announcements = ANNOUNCEMENTS
         self._announce_s = now_s
-        target = watch_target(lease)
-        self._watch = GatewayWatch(self._mac, lease.address, target, now_s) if target else None
+        targets = watch_targets(lease)
+        self._watch = GatewayWatch(self._mac, lease.address, targets, now_s) if targets else None
 
     def _forget_address(self) -> None:
         self._probe = self._pending = self._watch = None

@@ -9,6 +9,9 @@ from sevpn.session.roaming import Roamer
 INTERVAL_S = 1.0  # between connections, or the server takes us for an attack (1.1)
 # Unknown session; no such session any more; too many dead connections in it: log in anew.
 HOPELESS = (13, 14, 15)
+# A server that is just starting may accept and then say nothing: such an attempt is given
+# up early, the next one gets twice the time (a far server needs some).
+FIRST_ATTEMPT_S = 2.5
 
 
 class _Attempt:
@@ -68,6 +71,7 @@ async def _resume(
     loop: Loop, agent: LoginAgent, roamer: Roamer, session: Established, lookup: _Lookup
 ) -> Established | None:
     deadline_s = now_s() + session.welcome.timeout_ms / 1000
+    patience_s = FIRST_ATTEMPT_S
     while now_s() < deadline_s:
         if lookup.has_moved:
             log.info("the server's name leads to another address now")
@@ -75,11 +79,13 @@ async def _resume(
         generation = roamer.generation
         if not roamer.is_offline:
             attempt = _Attempt()
+            limit_s = min(deadline_s, now_s() + patience_s)
+            patience_s *= 2
             task = loop.spawn("resume", attempt.run(agent, session))
             try:
                 while not task.done and roamer.generation == generation:
-                    await loop.join(task, deadline_s, is_pokable=True)
-                    if now_s() >= deadline_s:
+                    await loop.join(task, limit_s, is_pokable=True)
+                    if now_s() >= limit_s:
                         break
             finally:
                 if not task.done:

@@ -4,6 +4,7 @@ Layer 3. The bridge moves frames in C; this task wakes for what is rare: a keepa
 DHCP or ARP message, a silent server. Times are monotonic seconds.
 """
 
+import gc
 import posix
 
 from sevpn import log
@@ -62,6 +63,8 @@ class Tunnel:
         "_session",
         "_state",
         "_timeout_ms",
+        "_end_s",
+        "is_proven",
         "was_ready",
     )
 
@@ -86,10 +89,16 @@ class Tunnel:
         self._timeout_ms = 0
         self._keepalive_s = 0.0
         self.was_ready = False  # a session of this run has been usable
+        self.is_proven = False  # the present one has
+        self._end_s: float | None = None  # when the AutoDisconnect policy ends it
         bridge.capture(CAPTURE_DHCP | CAPTURE_ARP if keeper is not None else 0)
 
-    def start_lease(self) -> None:
-        """Begin DHCP for a new session; the address of the one before it is asked for."""
+    def start(self, session: "Established") -> None:
+        """Begin with a new session: DHCP asks for the address of the one before it."""
+        self.is_proven = False
+        self._end_s = None
+        if session.welcome.policy.get("AutoDisconnect"):
+            self._end_s = now_s() + session.welcome.policy["AutoDisconnect"]
         if self._keeper is not None:
             self._keeper.start(now_s())
 
@@ -105,9 +114,6 @@ class Tunnel:
         self._session = session
         self._keepalive_s = now_s()
         self._doubt_s = 0.0
-        end_s = None
-        if welcome.policy.get("AutoDisconnect"):
-            end_s = now_s() + welcome.policy["AutoDisconnect"]
         try:
             while True:
                 now = now_s()
@@ -116,11 +122,11 @@ class Tunnel:
                 self._look_after_path(now)
                 if self._network.failure is not None:
                     raise self._network.failure
-                if end_s is not None and now >= end_s:
+                if self._end_s is not None and now >= self._end_s:
                     from sevpn.proto.codes import error_for  # rare, and a large table
 
                     raise error_for(CODE_AUTO_DISCONNECT)
-                reason = await self._loop.pump(self._bridge, self._deadline_s(now, end_s))
+                reason = await self._loop.pump(self._bridge, self._deadline_s(now))
                 self._react(reason)
         except Cancelled:
             self._release_lease()
@@ -128,7 +134,7 @@ class Tunnel:
         finally:
             self._bridge.detach()
 
-    def _deadline_s(self, now: float, end_s: float | None) -> float:
+    def _deadline_s(self, now: float) -> float:
         dead = dead_at_s(self._bridge.last_received_s, self._timeout_ms)
         deadline = min(self._keepalive_s, dead)
         if self._doubt_s:
@@ -139,7 +145,7 @@ class Tunnel:
                 deadline = min(deadline, due)
         if self._network.is_busy:
             deadline = min(deadline, now + BUSY_POLL_S)
-        return deadline if end_s is None else min(deadline, end_s)
+        return deadline if self._end_s is None else min(deadline, self._end_s)
 
     def _react(self, reason: int) -> None:
         if reason & CAPTURED:
@@ -210,7 +216,10 @@ class Tunnel:
             return
         if state == READY:
             log.info("ready: traffic flows")
-            self.was_ready = True
+            self.was_ready = self.is_proven = True
+            # What logging in took is not needed any more, and a collection by chance may be
+            # hours away: without this a process grows by 190 kB with each reconnect.
+            gc.collect()
         elif state == DEGRADED:
             offline = self._roamer.is_offline
             log.warning(

@@ -350,7 +350,7 @@ def test_many_streams_leak_no_descriptor() -> None:
     for _ in range(20):
         with Link() as link:
             link.stream.write(b"x")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # garbage of others may go
 
 
 def test_tcp_pair_is_what_it_says() -> None:

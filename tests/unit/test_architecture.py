@@ -51,7 +51,7 @@ LAYERS = (
 # Loaded for a whole session; the rest of host/ runs in short-lived children, and commands/
 # in a process that asks or cleans up and then exits.
 LEAN_MODULES = frozenset(
-    {"__future__", "_signal", "_socket", "_struct", "builtins", "errno", "fcntl", "marshal"}
+    {"__future__", "_signal", "_socket", "_struct", "builtins", "errno", "fcntl", "gc", "marshal"}
     | {"math", "posix", "select", "struct", "sys", "time"}
 )
 CHILD_PACKAGES = (f"{PACKAGE}.host", f"{PACKAGE}.commands")

@@ -30,7 +30,7 @@ def loop() -> Iterator[Loop]:
     made = Loop()
     yield made
     made.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # garbage of others may go
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # no zombie, no child left
 

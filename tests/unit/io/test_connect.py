@@ -33,7 +33,7 @@ def no_leaks() -> Iterator[None]:
     certificates()
     before = len(os.listdir("/proc/self/fd"))
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # garbage of others may go
 
 
 @pytest.fixture

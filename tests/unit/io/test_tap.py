@@ -71,7 +71,7 @@ def test_refusals(
     assert hint in caught.value.hint
     assert caught.value.errno == (opens or attach)
     assert caught.value.exit_code == EXIT_HOST
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # garbage of others may go
 
 
 @pytest.mark.parametrize(

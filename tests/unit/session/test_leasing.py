@@ -11,7 +11,7 @@ from sevpn.dhcp.address import parse_ip
 from sevpn.dhcp.arp import REQUEST, build_arp_reply, parse_arp
 from sevpn.dhcp.lease import Lease
 from sevpn.errors import EXIT_LEASE, LeaseError
-from sevpn.session.leasing import LeaseKeeper, watch_target
+from sevpn.session.leasing import LeaseKeeper, watch_targets
 from sevpn.session.state import CONFIGURING, DEGRADED, READY
 from support.dhcp_server import DhcpServer
 
@@ -145,10 +145,10 @@ def test_ready_waits_for_the_gateway() -> None:
     world.start()
     world.run(10.0)
     assert world.network.applied is not None
-    assert world.states == [CONFIGURING]
+    assert world.states == [CONFIGURING, DEGRADED]  # after some questions
     world.hosts[GATEWAY] = SERVER_MAC
     world.run(10.0)
-    assert world.states == [CONFIGURING, READY]
+    assert world.states == [CONFIGURING, DEGRADED, READY]
 
 
 def test_conflict_is_declined(capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,12 +321,12 @@ def lease_with(routers: list[str], prefix_len: int = 24, server_id: str = "10.0.
     return lease
 
 
-def test_watch_target() -> None:
-    assert watch_target(lease_with(["10.0.0.1"])) == "10.0.0.1"
-    assert watch_target(lease_with(["10.9.0.1", "10.0.0.2"])) == "10.0.0.2"
-    assert watch_target(lease_with([])) == "10.0.0.9"
-    assert watch_target(lease_with(["10.0.0.5"], server_id="192.0.2.1")) == ""
-    assert watch_target(lease_with(["10.0.0.1"], 32)) == ""
+def test_watch_targets() -> None:
+    assert watch_targets(lease_with(["10.0.0.1"])) == ["10.0.0.1", "10.0.0.9"]
+    assert watch_targets(lease_with(["10.9.0.1", "10.0.0.2"])) == ["10.0.0.2", "10.0.0.9"]
+    assert watch_targets(lease_with([])) == ["10.0.0.9"]
+    assert watch_targets(lease_with(["10.0.0.5"], server_id="192.0.2.1")) == []
+    assert watch_targets(lease_with(["10.0.0.1"], 32)) == []
 
 
 def test_without_a_neighbour_the_address_is_enough() -> None:

@@ -59,8 +59,8 @@ class Rig:
             cast("Roamer", self.roamer),
             self.state,
         )
-        self.tunnel.start_lease()
         served: Any = session or FakeSession(timeout_ms, policy or {})
+        self.tunnel.start(served)
         self.task = self.loop.spawn("serve", self.tunnel.serve(cast("Established", served)))
         try:
             self.loop.run(self.task)
