@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL_BYTES = 64
-SMALL_PORT = 5300
+UDP_PORT = 5300
 # Offered in turn; what counts is the most that ever came through. 0 = as fast as it goes.
 SMALL_RATES = (120_000, 200_000, 0)
 PINGS = 1000
@@ -44,23 +44,16 @@ class Transfer(NamedTuple):
 
     mbit_per_s: float
     cpu_s_per_gb: float
-    retransmits: int
-    lost_percent: float
 
 
 def transfer(
-    run: Run, *, seconds: float, down: bool, further: str = "", target: str = LAN_IP
+    run: Run, *, seconds: int, down: bool, further: str = "", target: str = LAN_IP
 ) -> Transfer:
-    """Move data by iperf3 for a while. A GB is 10^9 bytes of payload."""
+    """Move data by iperf3 for whole seconds. A GB is 10^9 bytes of payload."""
     before_s = cpu_s(run.pid)
     result = iperf.measure(run.namespace, target, seconds=seconds, down=down, further=further)
     spent_s = cpu_s(run.pid) - before_s
-    return Transfer(
-        result.mbit_per_s,
-        spent_s / max(result.bytes_moved, 1) * 1e9,
-        result.retransmits,
-        result.lost_percent,
-    )
+    return Transfer(result.mbit_per_s, spent_s / max(result.bytes_moved, 1) * 1e9)
 
 
 @contextlib.contextmanager
@@ -102,33 +95,35 @@ def ping(run: Run, target: str = LAN_IP, count: int = PINGS) -> Latency:
     )
 
 
-class Small(NamedTuple):
-    """Small packets: how many came through each second, and the client's CPU for each."""
+class Datagrams(NamedTuple):
+    """UDP: how many datagrams came through each second, and the client's CPU for each."""
 
     per_s: float
     cpu_us: float
 
 
-def small_packets(
-    run: Run, server: Namespace, *, down: bool, seconds: float, rates: tuple[int, ...] = SMALL_RATES
-) -> Small:
+def small_packets(run: Run, server: Namespace, *, down: bool, seconds: float) -> Datagrams:
     """Return the most 64-byte datagrams a second that came through at any offered rate."""
-    return max(_small_at(run, server, rate, down=down, seconds=seconds) for rate in rates)
+    return max(
+        datagrams(run, server, rate, SMALL_BYTES, down=down, seconds=seconds)
+        for rate in SMALL_RATES
+    )
 
 
-def _small_at(run: Run, server: Namespace, rate: int, *, down: bool, seconds: float) -> Small:
+def datagrams(
+    run: Run, server: Namespace, rate: int, size: int, *, down: bool, seconds: float
+) -> Datagrams:
+    """Offer `rate` datagrams of `size` bytes each second (0 = as fast as it goes)."""
     program = udpload()
     source, sink = (server, run.namespace) if down else (run.namespace, server)
     target = run.address if down else LAN_IP
     before_s = cpu_s(run.pid)
-    with sink.start(program, "recv", str(SMALL_PORT), str(seconds + 2)) as receiver:
+    with sink.start(program, "recv", str(UDP_PORT), str(seconds + 2)) as receiver:
         receiver.wait_line("^ready$", 5.0)
-        source.run(
-            program, "send", target, str(SMALL_PORT), str(SMALL_BYTES), str(rate), str(seconds)
-        )
+        source.run(program, "send", target, str(UDP_PORT), str(size), str(rate), str(seconds))
         found = receiver.wait_line(r"^(\d+) ([\d.]+)$", seconds + 5)
     count, took_ms = int(found[1]), max(float(found[2]), seconds * 1e3)
-    return Small(count / took_ms * 1e3, (cpu_s(run.pid) - before_s) / max(count, 1) * 1e6)
+    return Datagrams(count / took_ms * 1e3, (cpu_s(run.pid) - before_s) / max(count, 1) * 1e6)
 
 
 def drops(run: Run) -> int:
@@ -137,7 +132,7 @@ def drops(run: Run) -> int:
     return int(run.namespace.run("cat", path).stdout)
 
 
-def calls_per_mb(run: Run, *, down: bool, seconds: float) -> float | None:
+def calls_per_mb(run: Run, *, down: bool, seconds: int) -> float | None:
     """Return the client's system calls for each MB of payload; None without `perf`.
 
     Counted apart from the timed runs, because counting costs time.

@@ -94,7 +94,7 @@ static void receive_all(int fd, double seconds)
         /* The socket's buffer holds more than comes in a millisecond; who is not woken for
          * each datagram leaves the time to what is measured. */
         sleep_s(0.001);
-        if ((count && now_s() - last_s > 0.3) || now_s() > end_s)
+        if ((count && now_s() - last_s > 0.2) || now_s() > end_s)
             break; /* silence: the sender has ended */
     }
     printf("%lu %.3f\n", count, (last_s - first_s) * 1e3);

@@ -50,6 +50,8 @@ class OfficialClient:
             wait_for(
                 lambda: ":9931 " in self.namespace.run("ss", "-Hltn").stdout, 15.0, "vpnclient"
             )
+            # It listens before it answers, or is the one before it that is about to end.
+            wait_for(self._answers, 15.0, "vpnclient to answer", 0.2)
             self._connect()
         except BaseException:
             self._cleanup.close()
@@ -79,6 +81,9 @@ class OfficialClient:
         if check and done.returncode:
             raise LabError(f"vpncmd {words}: {done.stdout}")
         return done.stdout
+
+    def _answers(self) -> bool:
+        return "Error code" not in self.command("VersionGet", check=False)
 
     def _connect(self) -> None:
         host, user, password, hub = self.account
