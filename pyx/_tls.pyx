@@ -41,6 +41,7 @@ cdef enum:
     RECORD_OVERHEAD = 320      # header, explicit IV, padding, MAC of the worst suite, rounded up
     READ_AHEAD_BYTES = 65536  # one recv() brings up to this; 3-4 full records
     OUT_BYTES = 83520         # 5 full records: one arena of the bridge, see _bridge
+    AUTH_LEVEL = 1             # of a trusted chain: no MD5 or SHA-1, no RSA below 1024 bits
 
 cdef BIO_METHOD* _method = NULL
 
@@ -155,8 +156,9 @@ cdef class Context:
             self.ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
         )
         SSL_CTX_set_session_cache_mode(self.ctx, SSL_SESS_CACHE_OFF)
-        # The chain is always checked, but the verdict is read after the handshake
-        # (verify_error): only then can a refusal show the certificate it is about.
+        # The handshake judges nothing: verify_error() does, before anything is written. So a
+        # refusal can show the certificate, and a short-lived child can be the one that
+        # loads the CAs, which take 1 MB.
         SSL_CTX_set_verify(self.ctx, SSL_VERIFY_NONE, NULL)
         SSL_CTX_set_cipher_list(self.ctx, suites)
         SSL_CTX_set_read_ahead(self.ctx, 1)
@@ -178,12 +180,6 @@ cdef class Context:
         cdef int done = SSL_CTX_load_verify_dir(self.ctx, path)
         ERR_clear_error()
         return done == 1
-
-    def forget_trust(self) -> None:
-        """Free the trusted CAs (about 1 MB): the streams made so far were verified."""
-        cdef X509_STORE* empty = X509_STORE_new()
-        if empty != NULL:
-            SSL_CTX_set_cert_store(self.ctx, empty)
 
 
 cdef class Stream:
@@ -375,11 +371,29 @@ cdef class Stream:
             ERR_clear_error()
 
     def verify_error(self) -> str:
-        """Return why the certificate is not trusted ("" = it is)."""
-        cdef long result = SSL_get_verify_result(self.ssl)
-        if result == X509_V_OK:
-            return ""
-        return (<bytes>X509_verify_cert_error_string(result)).decode("ascii", "replace")
+        """Check the server's chain and name against the context's CAs; return why it is not
+        trusted ("" = it is). CAs may be loaded between the handshake and this.
+        """
+        cdef X509* cert = SSL_get1_peer_certificate(self.ssl)
+        cdef X509_STORE_CTX* check = X509_STORE_CTX_new()
+        cdef X509_STORE* store = SSL_CTX_get_cert_store((<Context>self._context).ctx)
+        cdef int code
+        try:
+            if cert == NULL or check == NULL:
+                return "there is no certificate"
+            if not X509_STORE_CTX_init(check, store, cert, SSL_get_peer_cert_chain(self.ssl)):
+                return "the certificate cannot be checked"
+            X509_STORE_CTX_set_default(check, b"ssl_server")
+            X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(check), SSL_get0_param(self.ssl))
+            X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(check), AUTH_LEVEL)
+            if X509_verify_cert(check) == 1:
+                return ""
+            code = X509_STORE_CTX_get_error(check)
+            return (<bytes>X509_verify_cert_error_string(code)).decode("ascii", "replace")
+        finally:
+            X509_STORE_CTX_free(check)
+            X509_free(cert)
+            ERR_clear_error()
 
     def peer_certificate(self) -> bytes:
         """Return the server's certificate as DER (b"" before the handshake)."""

@@ -28,6 +28,8 @@ cdef extern from "openssl/bio.h" nogil:
 
 cdef extern from "openssl/x509.h" nogil:
     ctypedef struct X509
+    ctypedef struct stack_st_X509 "STACK_OF(X509)":
+        pass
     ctypedef struct X509_NAME
     X509_NAME* X509_get_subject_name(const X509*)
     char* X509_NAME_oneline(const X509_NAME*, char*, int)
@@ -44,13 +46,20 @@ cdef extern from "openssl/evp.h" nogil:
 cdef extern from "openssl/x509_vfy.h" nogil:
     ctypedef struct X509_STORE
     ctypedef struct X509_VERIFY_PARAM
-    X509_STORE* X509_STORE_new()
+    ctypedef struct X509_STORE_CTX
+    X509_STORE_CTX* X509_STORE_CTX_new()
+    void X509_STORE_CTX_free(X509_STORE_CTX*)
+    int X509_STORE_CTX_init(X509_STORE_CTX*, X509_STORE*, X509*, stack_st_X509*)
+    int X509_STORE_CTX_set_default(X509_STORE_CTX*, const char*)
+    X509_VERIFY_PARAM* X509_STORE_CTX_get0_param(X509_STORE_CTX*)
+    int X509_STORE_CTX_get_error(X509_STORE_CTX*)
+    int X509_verify_cert(X509_STORE_CTX*)
+    void X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM*, int)
+    int X509_VERIFY_PARAM_set1(X509_VERIFY_PARAM*, const X509_VERIFY_PARAM*)
     const char* X509_verify_cert_error_string(long)
     int X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM*, const char*, size_t)
     int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM*, const char*)
     void X509_VERIFY_PARAM_set_hostflags(X509_VERIFY_PARAM*, unsigned int)
-    enum:
-        X509_V_OK
 
 
 cdef extern from "openssl/x509v3.h" nogil:
@@ -88,7 +97,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_CTX_set_cipher_list(SSL_CTX*, const char*)
     int SSL_CTX_load_verify_file(SSL_CTX*, const char*)
     int SSL_CTX_load_verify_dir(SSL_CTX*, const char*)
-    void SSL_CTX_set_cert_store(SSL_CTX*, X509_STORE*)
+    X509_STORE* SSL_CTX_get_cert_store(const SSL_CTX*)
     void SSL_CTX_set_default_read_buffer_len(SSL_CTX*, size_t)
     void SSL_CTX_set_read_ahead(SSL_CTX*, int)
     long SSL_CTX_set_session_cache_mode(SSL_CTX*, long)
@@ -105,7 +114,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_shutdown(SSL*)
     int SSL_has_pending(const SSL*)
     int SSL_get_error(const SSL*, int)
-    long SSL_get_verify_result(const SSL*)
+    stack_st_X509* SSL_get_peer_cert_chain(const SSL*)
     X509* SSL_get1_peer_certificate(const SSL*)
     const SSL_CIPHER* SSL_get_current_cipher(const SSL*)
     const char* SSL_CIPHER_get_name(const SSL_CIPHER*)

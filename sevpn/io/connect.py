@@ -13,7 +13,7 @@ import sys
 from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
 from sevpn.errors import CertificateError, TransportError
-from sevpn.io import trust
+from sevpn.io import child
 from sevpn.io.loop import Loop, now_s
 from sevpn.io.resolve import Address, parse_literal, resolve
 from sevpn.log import clean
@@ -208,11 +208,15 @@ def fingerprint_text(fingerprint: bytes) -> str:
     return ":".join(f"{byte:02X}" for byte in fingerprint)
 
 
-def _judge(stream: Stream, name: str, found_store: str) -> None:
+def _accept(verdict: object, stream: Stream, name: str) -> None:
     """Raise CertificateError when the chain or the name was not accepted."""
-    reason = stream.verify_error()
+    if not isinstance(verdict, tuple):
+        raise CertificateError(f"the certificate of {name} could not be checked")
+    reason, found_store, problem = verdict
     if not reason:
         return
+    if problem:
+        raise CertificateError(problem, "check -ca-file")
     fingerprint = fingerprint_text(stream.peer_fingerprint())
     shown = f"{clean(stream.peer_subject(), 200)}, SHA-256 {fingerprint}"
     if not found_store:
@@ -259,16 +263,12 @@ class Dialer:
         sock, address = await connect_tcp(loop, addresses, port, timeout_s)
         try:
             context = Context(legacy=self.insecure)
-            store = ""
-            if not self.insecure and not expected_der:
-                store = trust.load(context, self.ca_file)
             literal = parse_literal(host)
             name = literal.text if literal is not None else host.rstrip(".")
             encoded = name.encode("ascii") if name.isascii() else name.encode("idna")
             stream = Stream(context, sock.fileno(), encoded, literal is not None)
             where = show(address, port)
             await _shake_hands(loop, stream, where)
-            context.forget_trust()
             if expected_der:
                 if stream.peer_certificate() != expected_der:
                     raise CertificateError(
@@ -276,7 +276,10 @@ class Dialer:
                         "somebody may be in between; if the server was changed, start again",
                     )
             elif not self.insecure:
-                _judge(stream, name, store)
+                verdict = await child.call(
+                    loop, "sevpn.io.trust:judge", context, stream, self.ca_file
+                )
+                _accept(verdict, stream, name)
             return Connection(sock, stream, address, port)
         except BaseException:
             sock.close()

@@ -6,7 +6,7 @@ Layer 2. A static OpenSSL knows no distribution, so the usual places are tried i
 
 import posix
 
-from sevpn._tls import Context
+from sevpn._tls import Context, Stream
 from sevpn.errors import CertificateError
 
 CA_FILES = (
@@ -40,6 +40,19 @@ def load(context: Context, extra_file: str) -> str:
             )
         found.append(extra_file)
     return ", ".join(found + _load_host_store(context))
+
+
+def judge(context: Context, stream: Stream, extra_file: str) -> tuple[str, str, str]:
+    """Judge the server's certificate; called in a child, which alone loads the CAs.
+
+    Returns (why the certificate is not trusted or "", the CAs' places or "" when there are
+    none, why `extra_file` cannot be used or "").
+    """
+    try:
+        found = load(context, extra_file)
+    except CertificateError as error:
+        return "not checked", "", str(error)
+    return stream.verify_error(), found, ""
 
 
 def _load_host_store(context: Context) -> list[str]:
