@@ -16,6 +16,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 _TABLE_MAIN = 254
 _DROPS = (
     ("tap_drops", "by the TAP's full queue"),
+    ("drops_standing", "to slow down who sends too much"),
     ("drops_up", "on the way up"),
     ("drops_down", "on the way down"),
     ("drops_invalid", "invalid"),

@@ -30,8 +30,11 @@ HOST_MAC = b"\x5e\x99\0\0\0\1"
 
 
 @pytest.fixture
-def peer(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def peer(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A running load peer that ends after one client, and its port."""
+    further = getattr(request, "param", [])
     require(shutil.which("cc") and shutil.which("openssl"), "needs a C compiler and openssl")
     program = subprocess.check_output([str(ROOT / "build/loadpeer/make")], text=True).strip()
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -49,7 +52,7 @@ def peer(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         port = probe.getsockname()[1]
     files = ["-cert", str(certificate), "-key", str(key)]
     with subprocess.Popen(
-        [program, *files, "-listen", "127.0.0.1", "-port", str(port), "-verify", "-once"],
+        [program, *files, "-listen", "127.0.0.1", "-port", str(port), "-verify", "-once", *further],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -151,3 +154,28 @@ def test_a_session(peer: tuple[subprocess.Popen[str], int]) -> None:
     assert counts["tcp_gaps"] == 1
     assert counts["bad_checksums"] == counts["framing_errors"] == 0
     assert counts["records_in"] >= 7
+
+
+@pytest.mark.parametrize("peer", [["-single"]], indirect=True)
+def test_a_record_for_each_frame(peer: tuple[subprocess.Popen[str], int]) -> None:
+    running, port = peer
+    client = Client(port)
+    client.ask("/vpnsvc/connect.cgi", b"VPNCONNECT")
+    client.ask("/vpnsvc/vpn.cgi", bytes(4))
+    start = build(
+        b"200 0.2",
+        macs=HOST_MAC + MAC,
+        source=CLIENT_IP,
+        target=HOST_IP,
+        ports=(40000, 19),
+        protocol=17,
+    )
+    client.send(start)
+    frames = [client.next_frame() for _ in range(20)]
+    assert [int.from_bytes(one[42:50], "big") for one in frames] == list(range(20))
+    client.stream.close()
+    out, _ = running.communicate(timeout=5)
+    counts = json.loads(out)
+    # Frames that waited when we left (a group's worth) were counted, but not sent.
+    assert 20 <= counts["groups_out"] <= counts["frames_out"] <= counts["groups_out"] + 128
+    assert counts["records_out"] >= counts["groups_out"]
