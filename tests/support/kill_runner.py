@@ -51,6 +51,7 @@ _EVENTS = frozenset(
     }
 )
 OTHER_GATEWAY = "192.0.2.3"
+RUN_LIMIT_S = 30  # a run that hangs ends by SIGALRM
 _write = os.write
 
 
@@ -222,6 +223,7 @@ def _in_child(order: dict[str, Any], steps: Steps, log: Path) -> NoReturn:
     try:
         os.setpgid(0, 0)
         steps.pid = os.getpid()
+        signal.alarm(RUN_LIMIT_S)
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(fd, 2)
         os.dup2(fd, 1)
