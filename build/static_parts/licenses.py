@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from typing import TYPE_CHECKING
 
-from static_parts.common import ROOT
+from static_parts.common import ROOT, BuildError
+from static_parts.sources import archive, locked_sources
 from static_parts.toolchain import python_tools
 
 if TYPE_CHECKING:
@@ -32,3 +34,16 @@ def gather(into: Path, python: Path, openssl: Path) -> None:
     into.mkdir(parents=True)
     for name, path in texts.items():
         shutil.copyfile(path, into / name)
+    (into / "cpython-incorporated.rst").write_bytes(_from_source("python", "Doc/license.rst"))
+
+
+def _from_source(name: str, inside: str) -> bytes:
+    """Return a file of a source archive. CPython's code of others is named in its manual."""
+    source = locked_sources()[name]
+    with tarfile.open(archive(source, [])) as tar:
+        for member in tar:
+            if member.name.partition("/")[2] == inside:
+                file = tar.extractfile(member)
+                if file:
+                    return file.read()
+    raise BuildError(f"the archive of {name} has no {inside}")
