@@ -16,6 +16,13 @@ LAB_PACKAGES=(
     tcpdump tshark openssl procps psmisc util-linux
 )
 
+# For the static binary: what builds it, and where it is tried: in containers, beside musl, on
+# another Debian and (emulated) on another machine.
+STATIC_PACKAGES=(
+    make perl
+    podman runc busybox-static musl debootstrap qemu-user-static
+)
+
 # Debian 13 dropped softether-vpn; Debian 12's packages install and run there.
 OLDER_SUITE=bookworm
 
@@ -78,9 +85,21 @@ _install() {
 
     for name; do
         case $name in
-        softether-vpn[cs]*) deb-systemd-helper disable "$name.service" 2>/dev/null || true ;;
+        softether-vpn[cs]*) _disable "$name" "$name.service" ;;
+        podman)
+            _disable podman podman.service podman.socket podman-restart.service \
+                podman-auto-update.service podman-auto-update.timer
+            ;;
         esac
     done
+}
+
+# _disable PACKAGE UNIT...
+_disable() {
+    local package=$1
+    shift
+    # Without the variable it does nothing: it wants to be called by a package's own script.
+    DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$@" 2>/dev/null || true
 }
 
 # Download packages of OLDER_SUITE into a directory; apt checks the signatures as always,

@@ -17,30 +17,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from lab import container, iperf, roots
-from lab.client import ROOT, TAP, flags, snapshot
+from lab.client import ROOT, flags, snapshot
 from lab.container import LOCKED_DOWN, Contained, Engine
-from lab.dhcp import GATEWAY, NAME_SERVERS, ROUTES, Dnsmasq, route_option
 from lab.process import LabError, wait_for
 from lab.server import FAR_IP, LAN_IP, PASSWORD, USER
 from lab.topology import CLIENT_GATEWAY
 from sevpn.errors import EXIT_CERTIFICATE, EXIT_HOST
 from support.require import require
 from support.static import static_binary
+from support.whole import EVERYTHING, everything_offered, go_through, verifying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lab.certs import Certificates
+    from lab.dhcp import Dnsmasq
     from lab.server import SoftEther
     from lab.topology import Namespace, Topology
 
 pytestmark = pytest.mark.timeout(1800)  # the first build compiles OpenSSL and CPython
 
-EVERYTHING = (
-    *("-accept-default-gateway", "-accept-static-routes", "-accept-dns"),
-    *("-policy-route-table", "200"),
-)
 CA_INSIDE = "/etc/ssl/certs/ca-certificates.crt"
 RESOLV = f"nameserver {CLIENT_GATEWAY}\n"
 # What `podman stats` may show. The kernel charges a group in steps and keeps up to 64 pages
@@ -110,11 +107,6 @@ def run_in(
     )
 
 
-def verifying(*further: str) -> list[str]:
-    """Return the usual flags without -insecure."""
-    return [flag for flag in flags(*further, host="vpn.test") if flag != "-insecure"]
-
-
 @pytest.mark.parametrize("kind", ["scratch", "alpine", "debian"])
 def test_whole_session(
     request: pytest.FixtureRequest, engine: Engine, host: Namespace, server: SoftEther,
@@ -130,20 +122,10 @@ def test_whole_session(
         *("-v", f"{resolv}:/etc/resolv.conf"),
     )
     was = snapshot(host)
-    dhcp_options = [*GATEWAY, *NAME_SERVERS, route_option(121, ROUTES)]
-    with Dnsmasq(server.namespace, options=dhcp_options) as dhcp:
+    with everything_offered(server) as dhcp:
         with run_in(engine, host, image, *verifying(*EVERYTHING), options=options) as run:
             run.wait_line("ready", 20.0)
-            assert LAN_IP in resolv.read_text(encoding="ascii")
-            assert f"nameserver {LAN_IP}" in run.path("/etc/resolv.conf").read_text()
-            host.wait_ping(FAR_IP)
-            assert host.ip("route", "get", FAR_IP)[0]["dev"] == TAP
-            assert host.ip("route", "show", "table", "200")
-            mark, printed = dhcp.mark(), run.process.mark()
-            server.disconnect(server.sessions()[0].name)
-            dhcp.wait("DHCPACK", 6.0, mark)
-            run.wait_line("ready", 10.0, after=printed)
-            host.wait_ping(FAR_IP)
+            go_through(run, host, server, dhcp, run.path("/etc/resolv.conf"))
             assert list(run.processes().values()) == ["S"], "one process, and nothing dead"
             print(f"\npodman stop took {run.stop_by_engine():.2f} s", end="")
             dhcp.wait("DHCPRELEASE", 2.0)
