@@ -162,7 +162,9 @@ def cached(name: str, key: str, make: Callable[[Path, Path], None]) -> Path:
         make(work, result)
         result.rename(final)
         shutil.rmtree(work, ignore_errors=True)
-        results = [p for p in CACHE.glob(f"{name}-*") if p.is_dir() and _is_key(p.name, name)]
+        # Links lead to another checkout's cache: they are not ours to remove.
+        found = [p for p in CACHE.glob(f"{name}-*") if p.is_dir() and not p.is_symlink()]
+        results = [p for p in found if _is_key(p.name, name)]
         for old in sorted(results, key=lambda path: path.stat().st_mtime)[:-KEPT_RESULTS]:
             shutil.rmtree(old)
         say(f"{name} took {time.monotonic() - started_s:.0f} s")
