@@ -5,6 +5,7 @@ task here, so that everything below ends by its own `finally`.
 """
 
 import _signal
+import posix
 import sys
 
 from sevpn import __version__, log
@@ -50,9 +51,16 @@ def run_client(config: Config) -> int:
 
     def note_signal(number: int, _frame: object) -> None:
         received.append(number)
+        # The interpreter woke the loop before; code compiled by Nuitka may come here after
+        # the loop's turn instead of before it.
+        try:
+            posix.write(wakeup.write_fd, b"\0")
+        except BlockingIOError:
+            pass  # full: it will turn
 
     def end() -> None:
         if received and task is not None:
+            received.clear()
             log.info("ending on a signal")
             loop.cancel(task)
 

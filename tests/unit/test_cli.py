@@ -253,3 +253,47 @@ def test_signals(numbers: tuple[int, ...]) -> None:
     assert out == "undone\n"
     assert err.splitlines()[0] == "ending on a signal"
     assert "Traceback" not in err
+
+
+# As code compiled by Nuitka may do it: the loop turns first, the handler is called later.
+LATE_HANDLERS = """
+import signal, types
+from sevpn.io.loop import Loop
+late = []
+cli._signal = types.SimpleNamespace(**vars(cli._signal))
+def install(number, handler):
+    if callable(handler):
+        signal.signal(number, lambda number, frame: late.append((handler, number)))
+    else:
+        signal.signal(number, handler)
+cli._signal.signal = install
+
+async def wait(self):
+    while True:
+        await self.sleep(0.05)
+        while late:
+            handler, number = late.pop()
+            handler(number, None)
+Loop.wait_for_late = wait
+"""
+
+
+def test_signal_handled_late() -> None:
+    """The handler is called after the turn of the loop that the signal caused."""
+    program = PROGRAM.replace("await self.loop.sleep(60)", "await self.loop.wait_for_late()")
+    program = program.replace("class Fake", LATE_HANDLERS + "class Fake")
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        run.send_signal(signal.SIGTERM)
+        try:
+            out, err = run.communicate(timeout=5)
+        finally:
+            run.kill()
+    assert (run.returncode, out, err) == (0, "undone\n", "ending on a signal\n")
