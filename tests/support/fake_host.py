@@ -32,6 +32,7 @@ class FakeHost:
         self.addresses: tuple[str, ...] = ("127.0.0.1",)
         self.routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
         self.is_default_void = False
+        self._real_call = child.call
         monkeypatch.setattr(child, "call", self._call)
 
     def names(self) -> list[str]:
@@ -43,7 +44,9 @@ class FakeHost:
         return [name for name in self.names() if name not in ("survey", "own_networks")]
 
     async def _call(self, loop: Loop, target: str, *args: Any, timeout_s: float = 30.0) -> Any:
-        name = target.rpartition(":")[2]
+        module, _, name = target.partition(":")
+        if module != "sevpn.host.worker":
+            return await self._real_call(loop, target, *args, timeout_s=timeout_s)
         self.calls.append((name, args))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
