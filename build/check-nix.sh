@@ -2,7 +2,7 @@
 # Check flake.nix with Nix itself, offline: build/nix-stub stands in for nixpkgs, this machine's
 # tools for its packages, everything fetched comes from build/static's cache.
 #
-#   build/check-nix.sh         about two minutes behind a build/static
+#   build/check-nix.sh         two minutes and a half after build/static
 #   build/check-nix.sh --full  OpenSSL and CPython are compiled as well: half an hour
 #
 # Nix builds the package twice and compares; the result must also be what build/static made,
@@ -25,7 +25,7 @@ case ${1:-} in
     ;;
 esac
 
-need_packages nix-bin git perl make shellcheck
+need_packages nix-bin git perl make
 lock nix
 "$root/build/dev"
 "$root/build/static"

@@ -48,13 +48,16 @@
                   eval "''${configurePhase:-}"
                   # OpenSSL and CPython as build/static left them: ten minutes less. Zig
                   # where it stood, too, or it would compile musl for its new place.
-                  if [[ -n $stubCache && -e build/static ]]; then
+                  if [[ -n $stubCache && -e tools/ziglang ]]; then
                     mkdir -p .cache/static
                     ln -s "$stubCache"/{openssl,cpython}-*-* "$stubCache/zig" .cache/static/
-                    kept=("$stubCache"/python-tools-*/ziglang)
-                    cmp tools/ziglang/zig "''${kept[0]}/zig"
-                    rm -r tools/ziglang
-                    ln -s "''${kept[0]}" tools/ziglang
+                    for kept in "$stubCache"/python-tools-*/ziglang; do
+                      if cmp -s tools/ziglang/zig "$kept/zig"; then
+                        rm -r tools/ziglang
+                        ln -s "$kept" tools/ziglang
+                        break
+                      fi
+                    done
                   fi
                   eval "$buildPhase"
                   eval "$installPhase"
@@ -77,7 +80,8 @@
             installPhase = "touch $out";
           });
 
-          # pkgs/build-support/fetchurl/default.nix. The file is one that build/check-nix.sh
+          # pkgs/build-support/fetchurl/default.nix (wheels' addresses are made as in
+          # pkgs/build-support/fetchpypi/default.nix). The file is one that build/check-nix.sh
           # has put there under its name; Nix compares the content with the hash.
           fetchurl = { url, sha256 }: derivation {
             name = baseNameOf url;
@@ -106,10 +110,10 @@
           inherit fetchurl mkShell python313 runCommand;
         } // lib.genAttrs [
           "iproute2" # pkgs/by-name/ip/iproute2/package.nix
-          "openssl" # pkgs/top-level/all-packages.nix
-          "perl" # pkgs/top-level/all-packages.nix
+          "openssl" # pkgs/top-level/all-packages.nix: openssl = openssl_3_6
+          "perl" # pkgs/top-level/all-packages.nix: perl = perl5
           "ruff" # pkgs/by-name/ru/ruff/package.nix
-          "shellcheck" # pkgs/top-level/all-packages.nix
+          "shellcheck" # pkgs/development/tools/shellcheck/default.nix
         ] tool;
     in
     {
