@@ -312,6 +312,8 @@ class Supervisor:
         if error is not None:
             log.error(str(error), error.hint)
         log.info(f"reconnecting in {delay_s:.3g} s")
-        if await self._loop.doze(now_s() + delay_s):
+        if isinstance(error, ServerError):
+            await self._loop.sleep(delay_s)  # another network does not change the refusal
+        elif await self._roamer.doze(now_s() + delay_s):
             log.info("the local network changed: reconnecting now")
             self._backoff.reset()

@@ -101,5 +101,5 @@ async def _resume(
                 if isinstance(attempt.error, TransportError):
                     lookup.start(loop, agent, session)
         if roamer.generation == generation:
-            await loop.doze(min(deadline_s, now_s() + INTERVAL_S))
+            await roamer.doze(min(deadline_s, now_s() + INTERVAL_S))
     return None

@@ -9,7 +9,7 @@ is dead, and is replaced in milliseconds instead of after a timeout.
 from sevpn import log
 from sevpn.errors import HostError
 from sevpn.io import child
-from sevpn.io.loop import Loop, Task
+from sevpn.io.loop import Loop, Task, now_s
 from sevpn.io.netwatch import NetWatch
 
 TYPE_CHECKING = False
@@ -19,32 +19,40 @@ if TYPE_CHECKING:
     from sevpn.config import Config
     from sevpn.session.hostside import HostSide
 
-# Changes come in bursts (link, address, routes): look when they have settled a little.
+# Changes come in bursts (link, address, routes): look when they have settled a little. Where
+# things change all the time that do not matter to us (a host of containers), look less often.
 SETTLE_S = 0.08
+SETTLE_MAX_S = 2.0
+QUIET_S = 5.0  # so long without a change makes the next one interesting again
 
 
 class Roamer:
     """Keeps the pinned routes of the servers in use on the way that reaches them now.
 
-    `generation` grows with each look after a change; `addresses` are the host's addresses on
-    the interface that leads to the server now, empty when there is no way, None before the
-    first look. `on_change` is called after each look, `on_default_void` when somebody's
-    default route beats ours. `hijacks` are the foreign routes that took traffic out of the
-    tunnel since the session began (TunnelVision).
+    `looks` grows with each look, `generation` only when the way to the server is another one
+    than before. `addresses` are the host's addresses on the interface that leads to the
+    server now, empty when there is no way, None before the first look. `on_change` is called
+    after each look, `on_default_void` when somebody's default route beats ours. `hijacks` are
+    the foreign routes that took traffic out of the tunnel since the session began
+    (TunnelVision).
     """
 
     __slots__ = (
         "_baseline",
         "_config",
+        "_delay_s",
         "_host",
         "_is_dirty",
+        "_looked_s",
         "_loop",
+        "_path",
         "_task",
         "_watch",
         "addresses",
         "generation",
         "hijacks",
         "ifname",
+        "looks",
         "on_change",
         "on_default_void",
         "server_ip",
@@ -58,10 +66,14 @@ class Roamer:
         self._host = host
         self._task: Task | None = None
         self._is_dirty = False
+        self._delay_s = SETTLE_S
+        self._looked_s = 0.0
+        self._path: object = None  # what leads to the server, as last seen
         self._baseline: set[tuple[str, int, str]] | None = None
         self.ifname = ifname
         self.server_ip = ""
         self.generation = 0
+        self.looks = 0
         self.addresses: list[str] | None = None
         self.hijacks: list[tuple[str, int, str]] = []
         self.on_change: Callable[[], None] = _nothing
@@ -82,6 +94,13 @@ class Roamer:
         """Tell whether no way leads to the server at present."""
         return self.addresses is not None and not self.addresses
 
+    async def doze(self, deadline_s: float) -> bool:
+        """Wait until `deadline_s`; True when the way to the server changed before."""
+        generation = self.generation
+        while self.generation == generation and now_s() < deadline_s:
+            await self._loop.doze(deadline_s)
+        return self.generation != generation
+
     def follow(self, server_ip: str) -> None:
         """Name the server address to keep pinned, and look what the routes are now."""
         self.server_ip = server_ip
@@ -96,22 +115,32 @@ class Roamer:
 
     async def _follow(self) -> None:
         while self._is_dirty:
-            await self._loop.sleep(SETTLE_S)
+            if now_s() > self._looked_s + QUIET_S:
+                self._delay_s = SETTLE_S
+            await self._loop.sleep(self._delay_s)
             self._is_dirty = False
-            if not self.server_ip:
-                self.generation += 1
-                self.on_change()
-                continue
+            before = self._path
             try:
                 await self._look()
             except HostError as error:
                 log.debug(f"cannot look at the routes: {error}")
                 continue
-            self.generation += 1
+            finally:
+                self._looked_s = now_s()
+            self.looks += 1
+            if self._path == before:
+                self._delay_s = min(SETTLE_MAX_S, self._delay_s * 2)
+            else:
+                self._delay_s = SETTLE_S
+                self.generation += 1
             self.on_change()
 
     async def _look(self) -> None:
         server_ip = self.server_ip
+        if not server_ip:
+            # Nobody was reached yet: a change may be the network that was missing.
+            self._path = int(now_s() / QUIET_S)
+            return
         found = await child.call(self._loop, "sevpn.host.worker:survey", self.ifname, [server_ip])
         if not isinstance(found, dict):
             return
@@ -121,6 +150,7 @@ class Roamer:
             where = f"{path['source']} on {path['ifname']}" if path else "nowhere: no network"
             log.debug(f"the way to {server_ip} starts at {where}")
         self.addresses = addresses
+        self._path = path
         if path and not self._config.no_dhcp:
             await self._host.repin(server_ip, self.ifname)
         if found["is_default_void"] and self._config.accept_default_gateway:

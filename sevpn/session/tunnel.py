@@ -82,7 +82,7 @@ class Tunnel:
         self._network = network
         self._keeper = keeper  # None with -no-dhcp
         self._roamer = roamer
-        self._seen = 0  # the roamer's generation that was looked at
+        self._seen = 0  # the roamer's look that was heeded
         self._doubt_s = 0.0  # since when the way to the server is doubted, 0 = it is not
         self._state = state
         self._session: Established | None = None
@@ -180,8 +180,8 @@ class Tunnel:
         session, roamer, keeper = self._session, self._roamer, self._keeper
         if session is None:
             return
-        if roamer.generation != self._seen:
-            self._seen = roamer.generation
+        if roamer.looks != self._seen:
+            self._seen = roamer.looks
             if roamer.addresses and session.connection.local[0] not in roamer.addresses:
                 raise Moved("the local network changed")
             if keeper is not None and keeper.doubt(now):

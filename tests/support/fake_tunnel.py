@@ -156,7 +156,7 @@ class FakeNetwork:
 
 
 class FakeRoamer:
-    generation = 0
+    looks = 0
     addresses: list[str] | None = None
 
     @property

@@ -29,6 +29,13 @@ class Roam:
     def __init__(self) -> None:
         self.generation = 0
         self.is_offline = False
+        self.loop: Loop
+
+    async def doze(self, deadline_s: float) -> bool:
+        generation = self.generation
+        while self.generation == generation and now_s() < deadline_s:
+            await self.loop.doze(deadline_s)
+        return self.generation != generation
 
 
 class Agent:
@@ -73,6 +80,8 @@ def run(
     *attempts: object, roam: Roam | None = None, later: Callable[[Loop, Any], None] | None = None
 ) -> tuple[object, Agent]:
     loop = Loop()
+    roam = roam or Roam()
+    roam.loop = loop
     agent = Agent(loop, *attempts)
     found: list[object] = []
 
@@ -81,7 +90,7 @@ def run(
             await resume(
                 loop,
                 cast("LoginAgent", agent),
-                cast("Roamer", roam or Roam()),
+                cast("Roamer", roam),
                 cast("Established", Session()),
             )
         )
@@ -198,3 +207,20 @@ def test_cancel() -> None:
     found, agent = run("hang", later=cancel)
     assert found is None
     assert agent.cancelled == 1
+
+
+def test_news_that_change_nothing_do_not_hurry() -> None:
+    """A host of containers has news all the time; the server must not pay for it."""
+
+    def nag(loop: Loop, task: Any) -> None:
+        async def forever() -> None:
+            while not task.done:
+                loop.poke(task)
+                await loop.sleep(0.005)
+
+        loop.spawn("nag", forever())
+
+    found, agent = run(LOST, LOST, object(), later=nag)
+    assert found is not None
+    gaps = [b - a for a, b in zip(agent.begun, agent.begun[1:], strict=False)]
+    assert min(gaps) >= 0.099

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sevpn.config import Config
+from sevpn.io.loop import now_s
+from sevpn.session import roaming
 from sevpn.session.hostside import HostSide
 from sevpn.session.roaming import Roamer
 from support.fake_host import FakeHost
@@ -111,7 +113,7 @@ def test_failed_look_is_survived(host: FakeHost, function: str) -> None:
         host.broken.clear()
         roamer.follow(SERVER)
         await roamer.settle()
-        assert roamer.generation >= 1
+        assert roamer.looks >= 1
 
     assert with_roamer(work) >= 1
 
@@ -146,3 +148,25 @@ def test_route_that_takes_traffic_out_is_warned_of_once(
     lines = [line for line in capsys.readouterr().err.splitlines() if "TunnelVision" in line]
     assert len(lines) == 1
     assert "8.0.0.0/7 on eth0" in lines[0]
+
+
+def test_news_that_change_nothing_are_looked_at_less_and_less(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roaming, "SETTLE_S", 0.01)
+
+    async def work(loop: Loop, roamer: Roamer) -> None:
+        roamer.follow(SERVER)
+        end_s = now_s() + 1.0
+        while now_s() < end_s:
+            roamer.look()
+            await loop.sleep(0.005)
+        assert roamer.generation == 1
+        assert roamer.looks < 12
+        host.addresses = ("192.0.2.9",)
+        generation = roamer.generation
+        roamer.look()
+        assert await roamer.doze(now_s() + 3.0)
+        assert roamer.generation > generation
+
+    with_roamer(work)

@@ -257,7 +257,7 @@ def test_busy_host_is_looked_after(rig: Rig) -> None:
 
 def roam(rig: Rig, *addresses: str) -> Callable[[], int]:
     def change() -> int:
-        rig.roamer.generation += 1
+        rig.roamer.looks += 1
         rig.roamer.addresses = list(addresses)
         return LOOK
 
