@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from sevpn.errors import ServerError, TransportError
-from sevpn.io.loop import Cancelled, Loop
+from sevpn.io.loop import Cancelled, Loop, now_s
 from sevpn.session import resume as resume_module
 from sevpn.session.resume import resume
 from support.running import Stopwatch
