@@ -133,7 +133,8 @@ def unpack(source: Source, places: list[Path], into: Path) -> Path:
     """Unpack a source into a directory of its name without version, and return that."""
     with tarfile.open(archive(source, places)) as tar:
         # Debian 12's Python 3.11.2 has no filters yet; the archive's hash was checked.
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        tar.extractall(into, **safely)
+        if hasattr(tarfile, "data_filter"):
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(into)
     (top,) = (path for path in into.iterdir() if path.is_dir() and path.name != "result")
     return top.rename(into / source.name)
