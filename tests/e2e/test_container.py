@@ -90,7 +90,7 @@ def alpine_image(engine: Engine, topology: Topology) -> Image:
 def debian_image(engine: Engine) -> Image:
     require(shutil.which("debootstrap"), "install debootstrap")
     root = roots.debian("trixie", ROOT / ".cache" / "roots")
-    words = ("-v", f"{static_binary()}:/usr/bin/sevpn:ro", "--rootfs", str(root))
+    words = ("-v", f"{static_binary()}:/usr/bin/sevpn:ro", "--rootfs", str(root.resolve()))
     return Image(words, ("/usr/bin/sevpn",))
 
 
