@@ -41,6 +41,7 @@ def _set_log(config: Config) -> None:
 
 def run_client(config: Config) -> int:
     """Run the client until a signal ends it (0) or an error does (raised)."""
+    from sevpn.io.child import reap_strangers
     from sevpn.io.loop import Loop, Wakeup
     from sevpn.io.process import hide_secret
     from sevpn.supervisor import Supervisor
@@ -69,6 +70,8 @@ def run_client(config: Config) -> int:
     _signal.set_wakeup_fd(wakeup.write_fd)
     for number in _END_SIGNALS:
         _signal.signal(number, note_signal)
+    if posix.getpid() == 1:
+        _signal.signal(_signal.SIGCHLD, reap_strangers)
     try:
         supervisor = Supervisor(loop, config, parse_mac(config.mac) if config.mac else None)
         task = loop.spawn("supervisor", supervisor.run())

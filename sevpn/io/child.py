@@ -23,6 +23,10 @@ MAX_RESULT_BYTES = 4 * 1024 * 1024
 _SIGCHLD_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
+# The children that `call` waits for; 0 stands for one whose number is not known yet.
+_own: set[int] = set()
+
+
 class ChildError(HostError):
     """A child died, or a function in it failed in a way nobody foresaw."""
 
@@ -33,6 +37,7 @@ def _child(write_fd: int, target: str, args: tuple[object, ...]) -> "NoReturn":
     try:
         # A terminal's ^C reaches the whole group: an undo must not be cut in the middle.
         _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         for number in _SIGCHLD_SIGNALS:
             _signal.signal(number, _signal.SIG_IGN)
         module_name, _, function_name = target.partition(":")
@@ -66,9 +71,12 @@ async def call(loop: Loop, target: str, *args: object, timeout_s: float = 30.0) 
     """
     read_fd, write_fd = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
     posix.set_blocking(write_fd, True)
+    _own.add(0)
     pid = posix.fork()
     if pid == 0:
         _child(write_fd, target, args)
+    _own.add(pid)
+    _own.discard(0)
     posix.close(write_fd)
     data = b""
     finished = False
@@ -89,6 +97,9 @@ async def call(loop: Loop, target: str, *args: object, timeout_s: float = 30.0) 
         if not finished:
             posix.kill(pid, _signal.SIGKILL)
         posix.waitpid(pid, 0)
+        _own.discard(pid)
+        if posix.getpid() == 1:
+            reap_strangers()  # whose signal came while ours was dead but not yet waited for
     if not data:
         raise ChildError(f"{target} died without an answer")
     try:
@@ -103,4 +114,20 @@ async def call(loop: Loop, target: str, *args: object, timeout_s: float = 30.0) 
     raise ChildError(f"{target} failed: {log.clean(answer[1])}")
 
 
-__all__ = ["Cancelled", "ChildError", "call"]
+def reap_strangers(number: int = 0, frame: object = None) -> None:
+    """Bury dead children that are not ours: a container's first process inherits them.
+
+    A handler for SIGCHLD.
+    """
+    del number, frame
+    try:
+        while True:
+            dead = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+            if dead is None or 0 in _own or dead.si_pid in _own:
+                return
+            posix.waitpid(dead.si_pid, 0)
+    except ChildProcessError:
+        pass
+
+
+__all__ = ["Cancelled", "ChildError", "call", "reap_strangers"]

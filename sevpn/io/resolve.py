@@ -60,7 +60,8 @@ def lookup(host: bytes, port: int) -> list[tuple[int, str, int]]:
     the IDNA codec.
     """
     try:
-        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM, 0)
+        # Small letters: musl takes names in /etc/hosts literally.
+        found = _socket.getaddrinfo(host.lower(), port, 0, _socket.SOCK_STREAM, 0)
     except _socket.gaierror as error:
         raise HostError(str(error.args[1] if len(error.args) > 1 else error)) from error
     result: list[tuple[int, str, int]] = []

@@ -19,7 +19,7 @@ import pytest
 from lab import container, iperf, roots
 from lab.client import ROOT, flags, snapshot
 from lab.container import LOCKED_DOWN, Contained, Engine
-from lab.process import LabError, wait_for
+from lab.process import wait_for
 from lab.server import FAR_IP, LAN_IP, PASSWORD, USER
 from lab.topology import CLIENT_GATEWAY
 from sevpn.errors import EXIT_CERTIFICATE, EXIT_HOST
@@ -271,7 +271,6 @@ def test_killed_container(
                 run.stop()
 
 
-@pytest.mark.xfail(reason="the client does not bury strangers yet", raises=LabError)
 def test_children_of_others(
     engine: Engine, host: Namespace, server: SoftEther, dhcp: Dnsmasq, alpine_image: Image
 ) -> None:
