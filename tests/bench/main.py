@@ -178,7 +178,7 @@ def main() -> int:
     """Run what was asked for; return the exit code."""
     options = parse(sys.argv[1:])
     if options.binary:
-        os.environ["SEVPN_BINARY"] = options.binary
+        os.environ["SEVPN_BINARY"] = os.path.abspath(options.binary)
     say(f"sevpn is {' '.join(program())}")
     if options.correctness:
         from bench import correctness
