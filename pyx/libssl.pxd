@@ -16,8 +16,6 @@ cdef extern from "openssl/bio.h" nogil:
     int BIO_meth_set_create(BIO_METHOD*, int (*)(BIO*) noexcept nogil)
     int BIO_get_new_index()
     BIO* BIO_new(const BIO_METHOD*)
-    BIO* BIO_new_mem_buf(const void*, int)
-    int BIO_free(BIO*)
     void BIO_set_data(BIO*, void*)
     void* BIO_get_data(BIO*)
     void BIO_set_init(BIO*, int)
@@ -74,11 +72,9 @@ cdef extern from "openssl/ssl.h" nogil:
     ctypedef struct SSL_CIPHER
     enum:
         SSL_VERIFY_NONE
-        SSL_ERROR_NONE
         SSL_ERROR_WANT_READ
         SSL_ERROR_WANT_WRITE
         SSL_ERROR_ZERO_RETURN
-        SSL_ERROR_SYSCALL
         SSL_ERROR_SSL
         SSL_MODE_ENABLE_PARTIAL_WRITE
         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
@@ -112,7 +108,6 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_read(SSL*, void*, int)
     int SSL_write(SSL*, const void*, int)
     int SSL_shutdown(SSL*)
-    int SSL_has_pending(const SSL*)
     int SSL_get_error(const SSL*, int)
     stack_st_X509* SSL_get_peer_cert_chain(const SSL*)
     X509* SSL_get1_peer_certificate(const SSL*)
@@ -122,16 +117,9 @@ cdef extern from "openssl/ssl.h" nogil:
 
 
 cdef extern from "openssl/err.h" nogil:
-    unsigned long ERR_get_error()
     unsigned long ERR_peek_last_error()
     void ERR_clear_error()
     const char* ERR_reason_error_string(unsigned long)
-    int ERR_GET_REASON(unsigned long)
-
-
-cdef extern from "openssl/sslerr.h" nogil:
-    enum:
-        SSL_R_UNEXPECTED_EOF_WHILE_READING
 
 
 cdef extern from "openssl/crypto.h" nogil:

@@ -13,14 +13,14 @@ import sys
 
 from sevpn import log
 from sevpn.errors import HostError, SevpnError
-from sevpn.io.loop import Cancelled, Loop, now_s
+from sevpn.io.loop import Loop, now_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
-_SIGCHLD_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+_IGNORED_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 # The children that `call` waits for; 0 stands for one whose number is not known yet.
@@ -38,7 +38,7 @@ def _child(write_fd: int, target: str, args: tuple[object, ...]) -> "NoReturn":
         # A terminal's ^C reaches the whole group: an undo must not be cut in the middle.
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        for number in _SIGCHLD_SIGNALS:
+        for number in _IGNORED_SIGNALS:
             _signal.signal(number, _signal.SIG_IGN)
         module_name, _, function_name = target.partition(":")
         __import__(module_name)
@@ -130,4 +130,4 @@ def reap_strangers(number: int = 0, frame: object = None) -> None:
         pass
 
 
-__all__ = ["Cancelled", "ChildError", "call", "reap_strangers"]
+__all__ = ["ChildError", "call", "reap_strangers"]

@@ -173,14 +173,6 @@ async def connect_tcp(
             if now_s() >= deadline_s:
                 where = " or ".join(show(a, port) for _s, a in race.running.values())
                 raise _explain(errno.ETIMEDOUT, where)
-            while not left and race.running:
-                await loop.readable(race.poller.fileno(), deadline_s)
-                winner = race.harvest()
-                if winner is not None:
-                    return winner
-                if now_s() >= deadline_s:
-                    where = " or ".join(show(a, port) for _s, a in race.running.values())
-                    raise _explain(errno.ETIMEDOUT, where)
     finally:
         race.close()
 
