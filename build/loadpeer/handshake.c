@@ -77,6 +77,16 @@ static bool send_pack(struct peer *peer, struct pack *pack)
     return stream_write_all(peer, answer, (size_t)head + size);
 }
 
+/* What the official client asks for first, to know whether this is such a server at all: it
+ * looks for this word in the answer. */
+static bool answer_probe(struct peer *peer)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\n"
+                                 "Content-Type: text/html\r\nContent-Length: 32\r\n\r\n"
+                                 "9C37197CA7C2428388C2E6E59B829B30";
+    return stream_write_all(peer, answer, sizeof answer - 1);
+}
+
 /* Reads one POST with its body and drops it; false = no such thing within 15 s. */
 static bool skip_request(struct peer *peer)
 {
@@ -90,15 +100,20 @@ static bool skip_request(struct peer *peer)
 
         if (end) {
             static const char name[] = "content-length:";
+            bool is_post = !memcmp(text, "POST ", 5);
             size_t head = (size_t)(end - text) + 4, body = 0;
             for (char *line = text; line < end; line = (char *)memchr(line, '\n', size) + 1)
                 if (!strncasecmp(line, name, sizeof name - 1))
                     body = strtoul(line + sizeof name - 1, NULL, 10);
-            if (memcmp(text, "POST ", 5) || body > 65536)
+            if (body > 65536)
                 return false;
             if (size >= head + body) {
                 peer->start += head + body;
-                return true;
+                if (is_post)
+                    return true;
+                if (!answer_probe(peer))
+                    return false;
+                continue;
             }
         }
         if (!stream_read(peer) && !peer->dead)

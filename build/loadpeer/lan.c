@@ -10,7 +10,8 @@ static const uint8_t CLIENT_IP[4] = {10, 99, 0, 2}; /* what DHCP gives */
 static struct {
     uint8_t to[FRAME_MAX]; /* the datagram that asked for it */
     size_t size;
-    double until_s;
+    double began_s, until_s;
+    double rate; /* datagrams a second; 0 = as the tunnel's TCP allows */
     uint64_t number;
 } flood;
 
@@ -155,8 +156,8 @@ static void receive_dhcp(struct peer *peer, const uint8_t *frame, size_t end)
 
 static void receive_udp(struct peer *peer, const uint8_t *frame, size_t end)
 {
-    char text[32];
-    double seconds;
+    char text[48];
+    double seconds, rate;
     size_t size;
 
     if (end < UDP_DATA_AT)
@@ -172,10 +173,12 @@ static void receive_udp(struct peer *peer, const uint8_t *frame, size_t end)
         break;
     case 19:
         snprintf(text, sizeof text, "%.*s", (int)(end - UDP_DATA_AT), frame + UDP_DATA_AT);
-        if (sscanf(text, "%zu %lf", &size, &seconds) == 2 && size >= 8 && size <= 1472) {
+        if (sscanf(text, "%zu %lf %lf", &size, &seconds, &rate) == 3 && size >= 8 && size <= 1472) {
             memcpy(flood.to, frame, UDP_DATA_AT);
             flood.size = UDP_DATA_AT + size;
+            flood.began_s = peer->now_s;
             flood.until_s = peer->now_s + seconds;
+            flood.rate = rate;
             flood.number = 0;
         }
         break;
@@ -185,9 +188,13 @@ static void receive_udp(struct peer *peer, const uint8_t *frame, size_t end)
 /* The payload is a number that counts up, then zeros, so only 8 bytes need to be summed. */
 static bool produce_flood(struct peer *peer)
 {
+    uint64_t due = UINT64_MAX;
+
     if (peer->now_s > flood.until_s)
         return false;
-    for (uint8_t *out; (out = stream_frame(peer, flood.size));) {
+    if (flood.rate > 0)
+        due = (uint64_t)(flood.rate * (peer->now_s - flood.began_s));
+    for (uint8_t *out; flood.number < due && (out = stream_frame(peer, flood.size));) {
         answer_headers(out, flood.to, flood.size, 17);
         memcpy(out + L4_AT, flood.to + L4_AT + 2, 2);
         memcpy(out + L4_AT + 2, flood.to + L4_AT, 2);
@@ -196,7 +203,12 @@ static bool produce_flood(struct peer *peer)
         set_u32(out + UDP_DATA_AT + 4, (uint32_t)flood.number++);
         finish_transport(out, flood.size, 16, 0);
     }
-    return true;
+    return flood.number < due;
+}
+
+int lan_patience_ms(const struct peer *peer)
+{
+    return peer->now_s > flood.until_s ? 50 : 1;
 }
 
 void lan_reset(void)

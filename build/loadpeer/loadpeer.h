@@ -6,7 +6,8 @@
  *   TCP 9   discard: reads and acknowledges as fast as it comes
  *   TCP 19  chargen: sends as fast as the client's window allows
  *   UDP 9   discard: counted
- *   UDP 19  a datagram "SIZE SECONDS" starts a flood of datagrams of SIZE bytes back to it
+ *   UDP 19  a datagram "SIZE SECONDS RATE" starts a flood of datagrams of SIZE bytes back to
+ *           it, RATE a second (0 = as fast as the tunnel's TCP takes them)
  *
  * all with a TCP of its own that trusts the tunnel: in order, and never lossy but at the
  * client's TAP. Nothing of the client is used here, so a bug cannot cancel itself out.
@@ -88,6 +89,7 @@ void finish_transport(uint8_t *frame, size_t size, size_t header_bytes, uint64_t
 void lan_reset(void);
 void lan_receive(struct peer *peer, const uint8_t *frame, size_t size);
 bool lan_produce(struct peer *peer); /* fills the group; true = would go on at once */
+int lan_patience_ms(const struct peer *peer); /* how long poll() may wait */
 
 /* tcp.c */
 void tcp_reset(void);

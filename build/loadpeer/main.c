@@ -156,7 +156,7 @@ static void serve(void)
             continue;
         if (!peer.flushed)
             wait.events |= POLLOUT;
-        poll(&wait, 1, 50);
+        poll(&wait, 1, lan_patience_ms(&peer));
     }
     print_counts(&peer.count, seconds_now() - began_s, cpu_seconds() - began_cpu_s);
 }

@@ -37,19 +37,21 @@ class Run(NamedTuple):
 
 
 @contextlib.contextmanager
-def official_client(namespace: Namespace, *, udp: bool) -> Iterator[Run]:
+def official_client(
+    namespace: Namespace, *, udp: bool, address: str = OFFICIAL_IP, reach: str = LAN_IP
+) -> Iterator[Run]:
     """The official client in one of its modes, really in it."""
     client = official.OfficialClient(namespace, SERVER_IP, USER, PASSWORD, udp_acceleration=udp)
     with client:
         namespace.ip_batch(
-            f"addr add {OFFICIAL_IP}/24 dev {official.TAP}\nlink set {official.TAP} up\n"
+            f"addr add {address}/24 dev {official.TAP}\nlink set {official.TAP} up\n"
         )
-        namespace.wait_ping(LAN_IP)
+        namespace.wait_ping(reach)
         if udp:
             wait_for(
                 lambda: _uses_udp(client), UDP_PATIENCE_S, "the official client to use UDP", 0.3
             )
-        yield Run(namespace, client.pid(), official.TAP, OFFICIAL_IP)
+        yield Run(namespace, client.pid(), official.TAP, address)
 
 
 def _uses_udp(client: official.OfficialClient) -> bool:

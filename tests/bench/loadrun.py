@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench import probes
 from lab.process import cpu_s
 from lab.topology import SERVER_IP
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LAN_HOST = "10.99.0.1"
+OFFICIAL_IP = "10.99.0.3"  # beside the address that DHCP gives there
 DISCARD, CHARGEN = 9, 19
 
 # Runs in the client's namespace: one TCP stream for some seconds; prints the bytes moved.
@@ -102,3 +105,36 @@ def transfer(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> Loa
         (after[f"records_{way}"] - before[f"records_{way}"]) / moved * 1e6,
         (after["cpu_s"] - before["cpu_s"]) / took_s,
     )
+
+
+# Offered in turn, datagrams a second; 0 = as fast as it goes. What counts is the most that
+# came through: who is offered more than he can take may deliver less.
+SMALL_RATES = (150_000, 200_000, 300_000, 600_000, 0)
+
+
+def small_packets(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> probes.Datagrams:
+    """Return the most 64-byte datagrams a second that came through."""
+    once = _small_down if down else _small_up
+    return max(once(load, run, rate, seconds) for rate in SMALL_RATES)
+
+
+def _small_up(load: Peer, run: clients.Run, rate: int, seconds: float) -> probes.Datagrams:
+    before, before_s = load.counts()["udp_in"], cpu_s(run.pid)
+    words = (LAN_HOST, str(DISCARD), str(probes.SMALL_BYTES), str(rate), str(seconds))
+    run.namespace.run(probes.udpload(), "send", *words)
+    count = load.counts()["udp_in"] - before
+    return _figures(count, seconds, cpu_s(run.pid) - before_s)
+
+
+def _small_down(load: Peer, run: clients.Run, rate: int, seconds: float) -> probes.Datagrams:
+    del load
+    before_s = cpu_s(run.pid)
+    words = (LAN_HOST, str(CHARGEN), str(probes.SMALL_BYTES), str(rate), str(seconds))
+    done = run.namespace.run(probes.udpload(), "ask", *words)
+    found = re.search(r"^(\d+) ([\d.]+)$", done.stdout, re.MULTILINE)
+    count, took_ms = (int(found[1]), float(found[2])) if found else (0, 0.0)
+    return _figures(count, max(took_ms / 1e3, seconds), cpu_s(run.pid) - before_s)
+
+
+def _figures(count: int, seconds: float, spent_s: float) -> probes.Datagrams:
+    return probes.Datagrams(count / seconds, spent_s / max(count, 1) * 1e6)

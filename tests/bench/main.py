@@ -21,6 +21,7 @@ from lab.topology import Topology
 from sevpn.io.connect import NOTSENT_LOWAT_BYTES
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable
 
     from lab.topology import Namespace
@@ -109,18 +110,27 @@ def compare(topology: Topology, results: table.Results, runs: int) -> None:
 
 
 def load(topology: Topology, results: table.Results, runs: int) -> None:
-    """Measure our client against a peer that costs next to nothing.
+    """Measure the clients against a peer that costs next to nothing.
 
-    The yardstick is the same set-up without what the fast path does: a TAP read or write
-    and a TLS record for each frame, both ways.
+    The yardstick is our client in the same set-up without what the fast path does: a TAP
+    read or write and a TLS record for each frame, both ways.
     """
+    names = (SEVPN, OFFICIAL_TCP, PLAIN)
     for number in range(runs):
-        names = [(SEVPN, ()), (PLAIN, ("-no-offload",))]
-        for name, further in names if number % 2 == 0 else reversed(names):
+        for name in names if number % 2 == 0 else reversed(names):
             say(f"load generator, run {number + 1} of {runs}: {name}")
             with loadrun.peer(topology, single=name == PLAIN) as peer:
-                with clients.sevpn(topology.client, *further, reach=loadrun.LAN_HOST) as run:
+                with _load_client(topology.client, name) as run:
                     _load_one(peer, run, Notes(results, name))
+
+
+def _load_client(namespace: Namespace, name: str) -> contextlib.AbstractContextManager[clients.Run]:
+    if name == OFFICIAL_TCP:
+        return clients.official_client(
+            namespace, udp=False, address=loadrun.OFFICIAL_IP, reach=loadrun.LAN_HOST
+        )
+    further = ["-no-offload"] if name == PLAIN else []
+    return clients.sevpn(namespace, *further, reach=loadrun.LAN_HOST)
 
 
 def _load_one(peer: loadrun.Peer, run: clients.Run, note: Notes) -> None:
@@ -130,6 +140,9 @@ def _load_one(peer: loadrun.Peer, run: clients.Run, note: Notes) -> None:
         note(**{f"load_cpu_{way}": moved.cpu_s_per_gb})
         note(**{f"load_records_{way}": moved.records_per_mb})
         note(**{f"load_peer_{way}": moved.peer_cpu_share * 100})
+    for way, down in (("up", False), ("down", True)):
+        small = loadrun.small_packets(peer, run, down=down, seconds=SMALL_S)
+        note(**{f"load_small_k_{way}": small.per_s / 1e3, f"load_small_us_{way}": small.cpu_us})
 
 
 def idle(topology: Topology, results: table.Results, quick: bool) -> None:

@@ -87,12 +87,14 @@ def main_table(results: Results) -> str:
 
 def load_table(results: Results) -> str:
     """Return the table of the runs against the load generator."""
-    names = [name for name in (SEVPN, PLAIN) if name in results]
+    names = [name for name in (OFFICIAL_TCP, SEVPN, PLAIN) if name in results]
     rows = (
         *_both("TCP, Mbit/s", "load_mbit", "{:,.0f}"),
         *_both("… CPU-s per GB", "load_cpu", "{:.2f}"),
         *_both("… TLS records per MB", "load_records", "{:,.0f}"),
         *_both("… the load generator's own CPU, %", "load_peer", "{:.0f}"),
+        *_both("UDP, 64 bytes: thousand packets/s delivered", "load_small_k", "{:,.0f}"),
+        *_both("… CPU-µs per packet", "load_small_us", "{:.1f}"),
     )
     lines = [[row.title, *(_cell(results, name, row) for name in names)] for row in rows]
     return markdown(["against the load generator", *names], lines)
@@ -142,6 +144,10 @@ def targets(results: Results, send_buffer_ms: float) -> list[Target]:
     for way in ("up", "down"):
         ratio = _ratio(results, f"small_k_{way}", OFFICIAL_TCP)
         found.append(Target(f"small packets {way}, as a ratio to it", ratio, 1.5, False, ""))
+    for way in ("up", "down"):
+        ratio = _ratio(results, f"load_small_k_{way}", OFFICIAL_TCP)
+        title = f"small packets {way} against the load generator, as a ratio to it"
+        found.append(Target(title, ratio, 1.5, False, ""))
     for part in ("median", "p99"):
         more = _difference(results, f"idle_{part}", f"idle_{part}", OFFICIAL_TCP)
         title = f"idle ping, {part}, more than its"

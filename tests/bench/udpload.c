@@ -2,6 +2,8 @@
  *
  *   udpload send ADDRESS PORT SIZE RATE SECONDS   prints what was sent (RATE 0 = no limit)
  *   udpload recv PORT SECONDS                     prints "DELIVERED MILLISECONDS" at the end
+ *   udpload ask ADDRESS PORT SIZE RATE SECONDS    the same, of a flood that it asks for
+ *                                                 (build/loadpeer, UDP 19)
  *
  * The time of the receiver runs from its first datagram to its last. Both use batches of
  * system calls, so that on two cores they cost less than what they measure.
@@ -123,8 +125,20 @@ int main(int argc, char **argv)
             die("bind");
         prepare(SIZE_MAX_BYTES);
         receive_all(fd, atof(argv[3]));
+    } else if (argc == 7 && !strcmp(argv[1], "ask")) {
+        char words[48];
+        snprintf(words, sizeof words, "%s %s %s", argv[4], argv[6], argv[5]);
+        address.sin_port = htons((unsigned short)atoi(argv[3]));
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+        if (inet_pton(AF_INET, argv[2], &address.sin_addr) != 1
+            || connect(fd, (struct sockaddr *)&address, sizeof address)
+            || send(fd, words, strlen(words), 0) < 0)
+            die(argv[2]);
+        prepare(SIZE_MAX_BYTES);
+        receive_all(fd, atof(argv[6]) + 2);
     } else {
-        fprintf(stderr, "usage: udpload send ADDRESS PORT SIZE RATE SECONDS | recv PORT SECONDS\n");
+        fprintf(stderr, "usage: udpload send ADDRESS PORT SIZE RATE SECONDS | recv PORT SECONDS"
+                        " | ask ADDRESS PORT SIZE RATE SECONDS\n");
         return 2;
     }
     return 0;

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.topology import Namespace
 
 PORT = 5201
+FAREWELL_S = 0.2
 BUSY_LIMIT_S = 10.0
 
 
@@ -97,5 +98,8 @@ def measure(
         text = done.stdout or done.stderr
         # The server may still be at the end of the test before this one.
         if "server is busy" not in text or time.monotonic() > deadline_s:
+            # The last words of its control connection are still on their way: a tunnel that
+            # is taken down at once would leave the server waiting for them.
+            time.sleep(FAREWELL_S)
             return parse(text)
         time.sleep(0.2)

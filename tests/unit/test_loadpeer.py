@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,10 @@ class Client:
 
     def ask(self, target: str, body: bytes) -> Pack:
         head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.stream.sendall(head.encode() + body)
+        return Pack.from_bytes(self.exchange(head.encode() + body))
+
+    def exchange(self, request: bytes) -> bytes:
+        self.stream.sendall(request)
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self.stream.recv(1)
@@ -87,13 +91,15 @@ class Client:
         body = b""
         while len(body) < size:
             body += self.stream.recv(size - len(body))
-        return Pack.from_bytes(body)
+        return body
 
     def send(self, *frames: bytes) -> None:
         self.stream.sendall(encode_group(list(frames)))
 
     def next_frame(self) -> bytes:
+        deadline_s = time.monotonic() + 10  # keepalives go on coming
         while not self.frames:
+            assert time.monotonic() < deadline_s
             self.frames += self.parser.feed(self.stream.recv(1 << 16))
         return self.frames.pop(0)
 
@@ -124,6 +130,9 @@ def tcp_of(frame: bytes) -> tuple[int, int, int]:
 def test_a_session(peer: tuple[subprocess.Popen[str], int]) -> None:
     running, port = peer
     client = Client(port)
+    # What the official client asks first, and looks for in the answer.
+    page = client.exchange(b"GET / HTTP/1.1\r\nX-VPN: 1\r\n\r\n")
+    assert page == b"9C37197CA7C2428388C2E6E59B829B30"
     hello = client.ask("/vpnsvc/connect.cgi", b"VPNCONNECT")
     assert len(hello.data("random")) == 20
     welcome = client.ask("/vpnsvc/vpn.cgi", bytes(4))
@@ -163,7 +172,7 @@ def test_a_record_for_each_frame(peer: tuple[subprocess.Popen[str], int]) -> Non
     client.ask("/vpnsvc/connect.cgi", b"VPNCONNECT")
     client.ask("/vpnsvc/vpn.cgi", bytes(4))
     start = build(
-        b"200 0.2",
+        b"200 0.2 0",
         macs=HOST_MAC + MAC,
         source=CLIENT_IP,
         target=HOST_IP,
