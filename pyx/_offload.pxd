@@ -55,6 +55,7 @@ cdef Py_ssize_t offload_split(
 cdef enum:
     MERGE_TCP = 1                   # TCPv4 and TCPv6
     MERGE_UDP = 2                   # the kernel must know VNET_GSO_UDP_L4 (USO, Linux 6.2)
+    MERGE_ACKS = 4                  # of a row of bare TCP acknowledgements, only the last
 
 cdef enum:
     MERGE_MAX_FRAMES = 256          # frames of one call: 380 KB of full frames
@@ -85,6 +86,7 @@ cdef struct MergeItem:              # one write to the TAP
     bint is_open                    # may grow
     bint is_verified                # the first frame's checksums were right
     bint ends_with_push
+    bint is_pure_ack                # one frame, which a later acknowledgement may replace
 
 cdef struct MergeSlot:
     uint32_t window                 # holds only in the window of this number
@@ -104,6 +106,7 @@ cdef struct Merger:                 # 45 KB; zeroed = start state; keep one for 
     uint64_t merged_items
     uint64_t merged_frames
     uint64_t bad_checksums          # candidates that pass alone for the kernel to judge
+    uint64_t superseded_acks        # never written, as a later one said all they did
 
 # Joins frames[0:min(n, MERGE_MAX_FRAMES)], which point into buf, into m.items[0:item_count].
 # Returns how many frames it took; call again with the rest AFTER writing these items.

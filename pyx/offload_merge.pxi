@@ -17,6 +17,7 @@ cdef struct Segment:                # what merging must know of one frame
     uint8_t ip_version
     bint is_candidate               # has the plain form that may be merged
     bint is_last                    # nothing may be appended behind it (PSH)
+    bint is_pure_ack                # acknowledges, and says nothing else
 
 
 cdef inline bint is_extension(uint8_t protocol) noexcept nogil:
@@ -84,16 +85,18 @@ cdef int classify(
     transport_bytes = end - l4
     l4_header = frame + l4
     seg.is_last = False
+    seg.is_pure_ack = False
     if seg.protocol == PROTOCOL_TCP:
         if transport_bytes < 20:
             return KIND_BARRIER
+        seg.is_pure_ack = flags & MERGE_ACKS != 0 and is_pure_ack(l4_header, transport_bytes)
         header_bytes = <size_t>(l4_header[12] >> 4) * 4
         flag_bits = l4_header[13]
         if (not flags & MERGE_TCP or flag_bits & <uint8_t>~TCP_PSH != TCP_ACK
                 or l4_header[12] & 15 or load_u16(l4_header + 18)
                 or header_bytes < 20 or header_bytes >= transport_bytes):
             seg.is_candidate = False
-            header_bytes = 20
+            header_bytes = transport_bytes if seg.is_pure_ack else 20
         seg.is_last = flag_bits & TCP_PSH != 0
     else:
         header_bytes = 8
@@ -240,11 +243,13 @@ cdef inline void start_item(Merger* m, uint32_t index, uint32_t size) noexcept n
     item.first_frame = <uint16_t>index
     item.last_frame = <uint16_t>index
     item.is_open = False
+    item.is_pure_ack = False
 
 
 cdef inline void open_item(MergeItem* item, const Segment* seg) noexcept nogil:
-    # Makes the item just started one that may grow.
-    item.is_open = not seg.is_last
+    # Makes the item just started one that may grow, or give way to a later acknowledgement.
+    item.is_open = not seg.is_last and not seg.is_pure_ack
+    item.is_pure_ack = seg.is_pure_ack
     item.is_verified = False
     item.ends_with_push = seg.is_last
     item.segment_bytes = seg.payload_bytes
@@ -336,6 +341,13 @@ cdef void lay_out_writes(
         m.merged_frames += item.frames
 
 
+cdef inline void take_slot(Merger* m, MergeSlot* slot, const Segment* seg) noexcept nogil:
+    # The item just started is the flow's newest.
+    slot.window = m.window
+    slot.hash = seg.hash
+    slot.item = m.item_count - 1
+
+
 cdef inline void new_window(Merger* m) noexcept nogil:
     # Forgets every open item without touching the table.
     m.window += 1
@@ -375,13 +387,18 @@ cdef uint32_t offload_merge(
             start_item(m, index, frames[index].size)
             if not is_bad:
                 open_item(&m.items[m.item_count - 1], &seg)
-                slot.window = m.window
-                slot.hash = seg.hash
-                slot.item = m.item_count - 1
+                take_slot(m, slot, &seg)
                 continue
+        elif seg.is_pure_ack:
+            if not found or not replace_ack(m, &m.items[slot.item], buf, frames, index, &seg):
+                start_item(m, index, frames[index].size)
+                open_item(&m.items[m.item_count - 1], &seg)
+                check_ack(m, &m.items[m.item_count - 1], &seg)
+                take_slot(m, slot, &seg)
+            continue
         else:
             start_item(m, index, frames[index].size)
         if found:
-            m.items[slot.item].is_open = False
+            m.items[slot.item].is_open = m.items[slot.item].is_pure_ack = False
     lay_out_writes(m, buf, frames)
     return n

@@ -66,6 +66,14 @@ BENDS: tuple[dict[str, Any], ...] = (
     {"udp_length_error": -1},
     {"payload": b""},
 )
+ACK_BENDS: tuple[dict[str, Any], ...] = (
+    {"options": b"\x01\x01\x08\x0a\0\0\0\0\0\0\0\2"},
+    {"options": b"\x01\x01\x08\x0a\xff\0\0\0\0\0\0\2"},
+    {"options": b"\x08\x0a\0\0\0\1\0\0\0\2\x01\x01"},
+    {"options": TIMESTAMP + b"\x01\x01\x05\x0a" + bytes(8)},
+    {"options": b"\x01\x01\x01\x00"},
+    {"options": b""},
+)
 FLIPS = st.tuples(st.integers(0, 90), st.integers(1, 255))
 FLOW = st.fixed_dictionaries(
     {
@@ -87,12 +95,20 @@ SEGMENT = st.tuples(
 )
 
 
+ACK_SEGMENT = st.tuples(
+    st.integers(0, 1),
+    st.sampled_from([0, 0, 0, 0, 0, 8]),
+    st.none() | st.none() | st.none() | st.sampled_from(BENDS + ACK_BENDS) | FLIPS,
+    st.sampled_from([1, 1, 1460, 2**31 - 1, 2**31, 0, -1]),  # what more it acknowledges
+)
+
+
 def traffic(flows: list[dict[str, Any]], segments: list[Any]) -> list[bytes]:
     states = [dict(flow) for flow in flows]
     frames: list[bytes] = []
-    for which, size, bend in segments:
+    for which, size, bend, *step in segments:
         state = states[which % len(states)]
-        step = state.get("ident_step", 0)
+        state["ack"] = state.get("ack", 7) + (step[0] if step else 0)
         fields = {key: value for key, value in state.items() if key != "ident_step"}
         fields["payload"] = bytes((len(frames) * 7 + at) & 0xFF for at in range(size))
         if isinstance(bend, dict):
@@ -110,7 +126,7 @@ def traffic(flows: list[dict[str, Any]], segments: list[Any]) -> list[bytes]:
             frame = frame[:at] + bytes([frame[at] ^ bend[1]]) + frame[at + 1 :]
         frames.append(frame)
         state["seq"] += len(fields["payload"])
-        state["ident"] += step
+        state["ident"] += state.get("ident_step", 0)
     return frames
 
 
@@ -137,6 +153,68 @@ def check_nothing_changed(frames: list[bytes], writes: list[tuple[bytes, bytes]]
             oracle.canonical(frame) for frame in frames if oracle.flow_of(frame) == flow
         ]
     assert len(again) == len(frames)
+
+
+@given(st.lists(FLOW, min_size=1, max_size=2), st.lists(ACK_SEGMENT, max_size=24), st.booleans())
+def test_acknowledgements_are_the_oracle(
+    flows: list[dict[str, Any]], segments: list[Any], acks: bool
+) -> None:
+    frames = traffic(flows, segments)
+    writes = _offload.merge(frames, acks=acks)
+    assert writes == oracle.merge(frames, acks=acks)
+    if not acks:
+        check_nothing_changed(frames, writes)
+    check_nothing_unsaid(frames, writes)
+
+
+def check_nothing_unsaid(frames: list[bytes], writes: list[tuple[bytes, bytes]]) -> None:
+    """Each flow's frames come in their order; what is missing, the next one says as well."""
+    again = [frame for header, merged in writes for frame in _offload.split(header + merged)]
+    for flow in {oracle.flow_of(frame) for frame in frames}:
+        written = [oracle.canonical(frame) for frame in again if oracle.flow_of(frame) == flow]
+        missing: list[bytes] = []
+        for frame in (frame for frame in frames if oracle.flow_of(frame) == flow):
+            if not written or written[0] != oracle.canonical(frame):
+                missing.append(frame)
+                continue
+            del written[0]
+            for older in missing:
+                new, old = oracle.only_ack(frame), oracle.only_ack(older)
+                assert new is not None
+                assert old is not None
+                assert oracle.is_after(new.number, old.number) or len(missing) > 1
+                assert new.must_agree == old.must_agree
+            missing.clear()
+        assert not missing
+        assert not written
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("options", [b"", TIMESTAMP], ids=["bare", "timestamps"])
+@pytest.mark.parametrize("bend", BENDS + ACK_BENDS, ids=str)
+def test_each_bend_of_an_acknowledgement(
+    version: int, options: bytes, bend: dict[str, Any]
+) -> None:
+    flow = {"version": version, "protocol": TCP, "options": options, "seq": 1, "ident": 9}
+    straight = [(0, 0, None, 1)] * 3
+    for segments in ([*straight, (0, 0, bend, 1), *straight], [(0, 0, bend, 1)] * 5):
+        frames = traffic([flow], segments)
+        writes = _offload.merge(frames)
+        assert writes == oracle.merge(frames)
+        check_nothing_unsaid(frames, writes)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("which", [0, 1, 3])
+def test_each_byte_of_an_acknowledgement(version: int, which: int) -> None:
+    flow = {"version": version, "protocol": TCP, "seq": 1, "ident": 9, "options": TIMESTAMP}
+    straight = traffic([flow], [(0, 0, None, 1)] * 4)
+    for at in range(len(straight[which])):
+        for value in (1, 0x80, 0xFF):
+            bent = bytearray(straight[which])
+            bent[at] ^= value
+            frames = [*straight[:which], bytes(bent), *straight[which + 1 :]]
+            assert _offload.merge(frames) == oracle.merge(frames)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -138,6 +138,38 @@ def test_an_acknowledgement_is_not_overtaken() -> None:
     assert [len(frame) for _, frame in writes] == [66 + 2 * MSS, 66, 66 + MSS]
 
 
+def acks(*numbers: int, **further: int | bytes) -> list[bytes]:
+    """Return bare acknowledgements with these numbers."""
+    return [packets.build(b"", ack=number, **further) for number in numbers]  # type: ignore[arg-type]
+
+
+def test_of_a_row_of_acknowledgements_the_last_is_written() -> None:
+    row = acks(1000, 2000, 3000)
+    assert _offload.merge(row) == [(bytes(10), row[-1])]
+    assert [frame for _, frame in _offload.merge(row, acks=False)] == row
+    other = acks(5, 6, ports=(80, 81))
+    mixed = [row[0], other[0], row[1], other[1], row[2]]
+    assert [frame for _, frame in _offload.merge(mixed)] == [row[2], other[1]]
+    padded = acks(1000, 2000, padding=b"\0" * 6)
+    assert [frame for _, frame in _offload.merge(padded)] == padded[1:]
+
+
+def test_duplicate_acknowledgements_are_all_written() -> None:
+    row = acks(1000, 1000, 1000, 2000)
+    assert [frame for _, frame in _offload.merge(row)] == [row[0], row[1], row[3]]
+
+
+def test_an_acknowledgement_with_a_wrong_checksum_replaces_none() -> None:
+    first, second = acks(1000, 2000)
+    bad = second[:-1] + bytes([second[-1] ^ 1])
+    assert [frame for _, frame in _offload.merge([first, bad])] == [first, bad]
+
+
+def test_data_between_acknowledgements_keeps_them() -> None:
+    row = [*acks(1000), packets.build(b"x" * 8, ack=1500), *acks(2000, seq=9)]
+    assert [frame for _, frame in _offload.merge(row)] == row
+
+
 def test_a_barrier_closes_all_flows_and_other_frames_none() -> None:
     first, second = stream(2)
     arp = b"\xff" * 12 + b"\x08\x06" + bytes(28)
