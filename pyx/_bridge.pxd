@@ -14,9 +14,9 @@ cdef struct BridgeCounters:
     uint64_t drops_invalid      # blocks no frame can be, of the streams before this one
     uint64_t tap_writes
     uint64_t drops_down         # frames the TAP did not take
-    uint64_t drops_capture      # copies for the session that found no room
     uint64_t blocked            # times the socket took no more: the TAP waits meanwhile
     uint64_t waits              # epoll_wait() calls
+    uint64_t rests              # pauses in which the TAP gathered small frames
 
 
 cdef struct Uplink:
@@ -25,6 +25,7 @@ cdef struct Uplink:
     bint vnet                   # reads and writes carry a virtio header
     bint batch                  # False: one frame per read, record and write
     bint tap_ready              # a read may bring something
+    bint crowded                # it had many small frames, and more may be on their way
     uint8_t* tap_in             # one read with a virtio header
     uint8_t* arena              # groups of blocks, to be encrypted
     size_t in_size              # of the read in tap_in
@@ -44,9 +45,18 @@ cdef struct Uplink:
     uint64_t drops_standing
 
 
+cdef struct Captured:
+    # Frames copied for the session, see bridge_captured.pxi.
+    uint32_t mask               # CAPTURE_DHCP | CAPTURE_ARP
+    uint32_t count              # slots in use
+    uint8_t* slots
+    uint64_t drops              # wanted, but there was no slot
+
+
 cdef class Bridge:
     cdef Uplink up
     cdef int epoll_fd
+    cdef int rest_fd            # the same without the TAP, see _rest()
     cdef int tap_fd
     cdef int wake_fd
     cdef uint32_t merge_flags   # what may be merged downwards, for _offload
@@ -59,20 +69,17 @@ cdef class Bridge:
     cdef int reason
     cdef uint64_t last_received_ms
     cdef uint64_t last_sent_ms
-    cdef uint32_t capture_mask
-    cdef uint32_t captured_count
     cdef uint8_t* plain
     cdef size_t plain_start
     cdef size_t plain_end
-    cdef uint8_t* captured
+    cdef Captured captured
     cdef FrameRef* refs
     cdef Merger* merger
 
-    cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1
     cdef int _loop(self, int64_t deadline_ms) noexcept nogil
+    cdef void _rest(self) noexcept nogil
     cdef void _pull(self) noexcept nogil
     cdef int _deliver(self) noexcept nogil
-    cdef bint _take(self, uint8_t* frame, size_t size) noexcept nogil
     cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil
     cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil
     cdef void _push(self) noexcept nogil

@@ -27,6 +27,7 @@ from sevpn._block cimport (
     block_parse,
 )
 from sevpn._offload cimport (
+    MERGE_ACKS,
     MERGE_TCP,
     MERGE_UDP,
     OFFLOAD_READ_BYTES,
@@ -57,6 +58,7 @@ from sevpn.linux cimport (
     epoll_ctl,
     epoll_event,
     epoll_wait,
+    epoll_wait_ns,
     timespec,
     writev,
 )
@@ -91,9 +93,12 @@ cdef enum:
     RECORD_BYTES = 16384
     REF_COUNT = 512
     GROUP_MAX_FRAMES = 128
-    CAPTURE_SLOTS = 16
-    CAPTURE_SLOT_BYTES = 2 + BLOCK_FRAME_MAX_BYTES
     PUSH_ROUNDS = 4             # sends before the other direction gets its turn
+    # Many small frames: a wake-up and a send for every few of them cost more than the frames
+    # do. A TAP that had this many but no record full is left alone for so long, so that the
+    # next turn has more. A host that asks and waits never has as many on their way.
+    CROWD_READS = 4
+    REST_NS = 50000
 
 
 cdef uint64_t _now_ms() noexcept nogil:
@@ -102,7 +107,17 @@ cdef uint64_t _now_ms() noexcept nogil:
     return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
 
 
+cdef int _watch(int epoll_fd, int fd, uint32_t events, uint32_t who) except -1:
+    cdef epoll_event event
+    event.events = events
+    event.data.u32 = who
+    if epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
+        raise OSError(errno, "epoll_ctl")
+    return 0
+
+
 include "bridge_up.pxi"
+include "bridge_captured.pxi"
 
 
 cdef class Bridge:
@@ -118,46 +133,42 @@ cdef class Bridge:
     def __cinit__(self, int tap_fd, bint vnet, bint udp, bint batch=True):
         self.tap_fd = self.up.tap_fd = tap_fd
         self.wake_fd = -1
-        self.epoll_fd = -1
+        self.epoll_fd = self.rest_fd = -1
         self.up.vnet = vnet
         self.up.batch = batch
-        self.merge_flags = (MERGE_TCP | (MERGE_UDP if udp else 0)) if vnet and batch else 0
-        self.capture_mask = C_DHCP
+        if vnet and batch:
+            self.merge_flags = MERGE_TCP | MERGE_ACKS | (MERGE_UDP if udp else 0)
+        self.captured.mask = C_DHCP
         self.up.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
         self.up.arena = <uint8_t*>malloc(ARENA_BYTES)
         self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
-        self.captured = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
+        self.captured.slots = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
         self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
         self.merger = <Merger*>calloc(1, sizeof(Merger))
         if (self.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL
-                or self.plain == NULL or self.captured == NULL or self.refs == NULL):
+                or self.plain == NULL or self.captured.slots == NULL or self.refs == NULL):
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
-        if self.epoll_fd < 0:
+        self.rest_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll_fd < 0 or self.rest_fd < 0:
             raise OSError(errno, "epoll_create1")
-        self._watch(tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
+        _watch(self.epoll_fd, tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
         self.up.tap_ready = True
         self.up.fill_bytes = ARENA_BYTES
 
     def __dealloc__(self):
         if self.epoll_fd >= 0:
             c_close(self.epoll_fd)
+        if self.rest_fd >= 0:
+            c_close(self.rest_fd)
         free(self.up.tap_in)
         free(self.up.arena)
         free(self.plain)
-        free(self.captured)
+        free(self.captured.slots)
         free(self.refs)
         free(self.merger)
 
     # --- Python face ---
-
-    cdef int _watch(self, int fd, uint32_t events, uint32_t who) except -1:
-        cdef epoll_event event
-        event.events = events
-        event.data.u32 = who
-        if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0:
-            raise OSError(errno, "epoll_ctl")
-        return 0
 
     def attach(self, Stream stream not None, bytes rest not None) -> None:
         """Start to serve a stream in tunnel mode; `rest` is what came behind its Welcome.
@@ -179,15 +190,17 @@ cdef class Bridge:
         self.reason = 0
         self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = _now_ms()
         self.up.fill_bytes = ARENA_BYTES
-        self._watch(
-            stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
+        _watch(
+            self.epoll_fd, stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
         )
+        _watch(self.rest_fd, stream.wire.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, WHO_TLS)
 
     def detach(self) -> None:
         """Let go of the stream, before its socket is closed; the TAP stays."""
         cdef epoll_event event
         if self.stream is not None:
             epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, self.stream.wire.fd, &event)
+            epoll_ctl(self.rest_fd, EPOLL_CTL_DEL, self.stream.wire.fd, &event)
             self.stream = None
             self.counters.frames_down += self.parser.frames
             self.counters.bytes_down += self.parser.frame_bytes
@@ -206,7 +219,8 @@ cdef class Bridge:
         cdef int64_t deadline_ms = -1
         cdef int reason
         if self.wake_fd != wake_fd:
-            self._watch(wake_fd, EPOLLIN, WHO_WAKE)
+            _watch(self.epoll_fd, wake_fd, EPOLLIN, WHO_WAKE)
+            _watch(self.rest_fd, wake_fd, EPOLLIN, WHO_WAKE)
             self.wake_fd = wake_fd
         if timeout_ms >= 0:
             deadline_ms = <int64_t>_now_ms() + timeout_ms
@@ -216,18 +230,11 @@ cdef class Bridge:
 
     def captured_frames(self) -> list[bytes]:
         """Return, and forget, the copies of frames the session asked for."""
-        cdef uint32_t slot
-        cdef uint8_t* at
-        frames = []
-        for slot in range(self.captured_count):
-            at = self.captured + slot * CAPTURE_SLOT_BYTES
-            frames.append((<char*>(at + 2))[:load_u16(at)])
-        self.captured_count = 0
-        return frames
+        return captured_list(&self.captured)
 
     def capture(self, uint32_t mask) -> None:
         """Choose what is copied for the session: CAPTURE_DHCP | CAPTURE_ARP."""
-        self.capture_mask = mask
+        self.captured.mask = mask
 
     def inject(self, bytes frame not None) -> bool:
         """Send one frame of the session's own; False when it had to be dropped."""
@@ -278,16 +285,18 @@ cdef class Bridge:
             "drops_up": self.up.drops_up,
             "drops_standing": self.up.drops_standing,
             "drops_down": self.counters.drops_down,
-            "drops_capture": self.counters.drops_capture,
+            "drops_capture": self.captured.drops,
             "drops_invalid": (
                 self.parser.dropped_oversize
                 + self.parser.dropped_short
                 + self.counters.drops_invalid
             ),
             "merged_frames": self.merger.merged_frames,
+            "superseded_acks": self.merger.superseded_acks,
             "bad_checksums": self.merger.bad_checksums,
             "blocked": self.counters.blocked,
             "waits": self.counters.waits,
+            "rests": self.counters.rests,
         }
 
     # --- the loop ---
@@ -297,7 +306,7 @@ cdef class Bridge:
         cdef int count, i, reason, wait_ms
         cdef int64_t left_ms
         while True:
-            if self.captured_count:
+            if self.captured.count:
                 self.reason |= R_CAPTURED
             if self.reason:
                 reason = self.reason
@@ -339,6 +348,20 @@ cdef class Bridge:
                 self._pull()
             if not self.blocked and not self.reason & ~(R_WAKE | R_CAPTURED):
                 self._push()
+                if self.up.crowded and not self.blocked and not self.reason:
+                    self._rest()
+
+    cdef void _rest(self) noexcept nogil:
+        """Let the TAP gather frames for a moment; the socket and the event loop end it."""
+        cdef epoll_event events[2]
+        cdef int count = epoll_wait_ns(self.rest_fd, events, 2, REST_NS)
+        cdef int i
+        self.up.crowded = False
+        self.counters.rests += 1
+        for i in range(count):
+            # Who else has work is found by the loop's own epoll_wait.
+            if events[i].data.u32 == WHO_TLS:
+                self.tls_ready = True
 
     # --- down: server to TAP ---
 
@@ -386,7 +409,7 @@ cdef class Bridge:
                 return -1
             kept = 0
             for i in range(<uint32_t>count):
-                if self._take(base + self.refs[i].offset, self.refs[i].size):
+                if captured_take(&self.captured, base + self.refs[i].offset, self.refs[i].size):
                     continue
                 self.refs[kept] = self.refs[i]
                 kept += 1
@@ -427,23 +450,6 @@ cdef class Bridge:
         self.counters.tap_writes += 1
         if put < 0:
             self.counters.drops_down += frames
-
-    cdef bint _take(self, uint8_t* frame, size_t size) noexcept nogil:
-        """Copy a frame for the session if it asked for it; True = the TAP must not see it.
-
-        A DHCP answer sent to us alone would make the kernel complain to the server by ICMP.
-        """
-        cdef uint8_t* slot
-        if not is_wanted(frame, size, self.capture_mask):
-            return False
-        if self.captured_count == CAPTURE_SLOTS:
-            self.counters.drops_capture += 1
-            return False
-        slot = self.captured + self.captured_count * CAPTURE_SLOT_BYTES
-        store_u16(slot, <uint16_t>size)
-        memcpy(slot + 2, frame, size)
-        self.captured_count += 1
-        return frame[13] == 0x00 and not frame[0] & 1
 
     # --- up: TAP to server ---
 

@@ -71,6 +71,7 @@ cdef size_t uplink_fill(Uplink* up) noexcept nogil:
     cdef uint32_t group = 0     # its frames so far
     cdef bint is_open = False
     cdef uint32_t frames
+    cdef uint64_t reads = up.tap_reads
     cdef Py_ssize_t got
     up.now_ms = _now_ms()
     while at + 4 + FRAME_ROOM_BYTES <= up.fill_bytes:
@@ -98,6 +99,10 @@ cdef size_t uplink_fill(Uplink* up) noexcept nogil:
         store_u32(up.arena + group_at, group)
     elif is_open:
         at = group_at  # a count word for which no frame came
+    up.crowded = (
+        up.batch and not up.tap_ready and at < FILL_MIN_BYTES
+        and up.tap_reads - reads >= CROWD_READS
+    )
     return at
 
 

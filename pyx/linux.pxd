@@ -36,6 +36,22 @@ cdef extern from "sys/epoll.h" nogil:
         EPOLL_CLOEXEC
 
 
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <sys/epoll.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    /* epoll_wait with a limit in nanoseconds: Linux 5.11, and no C library is asked for it. */
+    static int epoll_wait_ns(int fd, struct epoll_event *events, int room, long long limit_ns)
+    {
+        struct { long long seconds, nanoseconds; } limit = {0, limit_ns};
+        return (int)syscall(441, fd, events, room, &limit, NULL, (size_t)0);
+    }
+    """
+    int epoll_wait_ns(int, epoll_event*, int, long long) nogil
+
+
 cdef extern from "time.h" nogil:
     cdef struct timespec:
         long tv_sec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sevpn._block import encode_group
 from support import packets
 from support.bridge_rig import Rig, frame
 
@@ -86,3 +87,37 @@ def test_slow_socket_gets_little_at_once() -> None:
         assert rig.bridge.is_blocked
         held = rig.bridge.statistics()["bytes_up"] - rig.link.stream.counters()["bytes_out"]
         assert held < 40_000
+
+
+def test_a_crowd_of_small_frames_is_gathered() -> None:
+    with Rig(vnet=True) as rig:
+        for count, rests in ((3, 0), (4, 1), (100, 1)):
+            before = rig.bridge.statistics()["rests"]
+            frames = [frame(n, 60) for n in range(count)]
+            for one in frames:
+                assert rig.host_sends(one)
+            assert drain(rig) == frames
+            assert rig.bridge.statistics()["rests"] - before == rests
+
+
+def test_full_records_are_not_waited_for() -> None:
+    with Rig(vnet=True) as rig:
+        for n in range(20):
+            assert rig.host_sends(frame(n, 1514))
+        assert len(drain(rig)) == 20
+        assert rig.bridge.statistics()["rests"] == 0
+
+
+def test_the_other_way_ends_a_rest() -> None:
+    with Rig(vnet=True) as rig:
+        for turn in range(50):
+            frames = [frame(n, 60) for n in range(8)]
+            for one in frames:
+                assert rig.host_sends(one)
+            rig.send(encode_group([frame(turn, 70)]))
+            got: list[bytes] = []
+            while len(got) < 8:
+                rig.run(5)
+                got += rig.received()
+            assert got == frames
+            assert rig.host_reads() == [frame(turn, 70)]
