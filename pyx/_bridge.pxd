@@ -12,8 +12,6 @@ cdef struct BridgeCounters:
     uint64_t frames_down        # server -> TAP, of the streams before this one
     uint64_t bytes_down
     uint64_t drops_invalid      # blocks no frame can be, of the streams before this one
-    uint64_t tap_writes
-    uint64_t drops_down         # frames the TAP did not take
     uint64_t blocked            # times the socket took no more: the TAP waits meanwhile
     uint64_t waits              # epoll_wait() calls
     uint64_t rests              # pauses in which the TAP gathered small frames
@@ -45,6 +43,17 @@ cdef struct Uplink:
     uint64_t drops_standing
 
 
+cdef struct Downlink:
+    # From parsed frames to TAP writes, see bridge_down.pxi.
+    int tap_fd
+    bint vnet
+    int merge_flags             # what may be merged, for _offload
+    FrameRef* refs              # the frames of one turn
+    Merger* merger
+    uint64_t tap_writes
+    uint64_t drops              # frames the TAP did not take
+
+
 cdef struct Captured:
     # Frames copied for the session, see bridge_captured.pxi.
     uint32_t mask               # CAPTURE_DHCP | CAPTURE_ARP
@@ -55,11 +64,10 @@ cdef struct Captured:
 
 cdef class Bridge:
     cdef Uplink up
+    cdef Downlink down
     cdef int epoll_fd
     cdef int rest_fd            # the same without the TAP, see _rest()
-    cdef int tap_fd
     cdef int wake_fd
-    cdef uint32_t merge_flags   # what may be merged downwards, for _offload
     cdef Stream stream
     cdef BlockParser parser
     cdef BridgeCounters counters
@@ -73,15 +81,12 @@ cdef class Bridge:
     cdef size_t plain_start
     cdef size_t plain_end
     cdef Captured captured
-    cdef FrameRef* refs
-    cdef Merger* merger
 
     cdef int _loop(self, int64_t deadline_ms) noexcept nogil
     cdef void _rest(self) noexcept nogil
     cdef void _pull(self) noexcept nogil
     cdef int _deliver(self) noexcept nogil
-    cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil
-    cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil
     cdef void _push(self) noexcept nogil
+    cdef bint _gather(self) noexcept nogil
     cdef int _flush(self) noexcept nogil
     cdef bint _send_small(self, const uint8_t* data, size_t size) noexcept nogil

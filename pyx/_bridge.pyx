@@ -84,10 +84,11 @@ cdef enum:
     WHO_TAP = 1
     WHO_TLS = 2
     WHO_WAKE = 3
-    # A super-frame of 64 KB as blocks, and more: what one send() carries. It must fit the
-    # room of an empty Wire.out (5 records), so that the arena is always handed over whole.
-    # Twice as much was measured: no difference in CPU beyond the noise.
-    ARENA_BYTES = 81920
+    # A super-frame of 64 KB as blocks, and more: what one send() carries, the room of an
+    # empty Wire.out (5 records). Twice as much was measured: no difference in CPU.
+    FILL_MAX_BYTES = 81920
+    # It is encrypted in parts of 21 full frames, which fill two records.
+    ARENA_BYTES = 32768
     FRAME_ROOM_BYTES = 2048     # a block and a group's count word
     READ_TURN_BYTES = 65536    # plaintext taken per turn; the merge window
     RECORD_BYTES = 16384
@@ -117,6 +118,7 @@ cdef int _watch(int epoll_fd, int fd, uint32_t events, uint32_t who) except -1:
 
 
 include "bridge_up.pxi"
+include "bridge_down.pxi"
 include "bridge_captured.pxi"
 
 
@@ -131,22 +133,22 @@ cdef class Bridge:
     """
 
     def __cinit__(self, int tap_fd, bint vnet, bint udp, bint batch=True):
-        self.tap_fd = self.up.tap_fd = tap_fd
+        self.down.tap_fd = self.up.tap_fd = tap_fd
         self.wake_fd = -1
         self.epoll_fd = self.rest_fd = -1
-        self.up.vnet = vnet
+        self.down.vnet = self.up.vnet = vnet
         self.up.batch = batch
         if vnet and batch:
-            self.merge_flags = MERGE_TCP | MERGE_ACKS | (MERGE_UDP if udp else 0)
+            self.down.merge_flags = MERGE_TCP | MERGE_ACKS | (MERGE_UDP if udp else 0)
         self.captured.mask = C_DHCP
         self.up.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
         self.up.arena = <uint8_t*>malloc(ARENA_BYTES)
         self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
         self.captured.slots = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
-        self.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
-        self.merger = <Merger*>calloc(1, sizeof(Merger))
-        if (self.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL
-                or self.plain == NULL or self.captured.slots == NULL or self.refs == NULL):
+        self.down.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
+        self.down.merger = <Merger*>calloc(1, sizeof(Merger))
+        if (self.down.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL
+                or self.plain == NULL or self.captured.slots == NULL or self.down.refs == NULL):
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         self.rest_fd = epoll_create1(EPOLL_CLOEXEC)
@@ -154,7 +156,7 @@ cdef class Bridge:
             raise OSError(errno, "epoll_create1")
         _watch(self.epoll_fd, tap_fd, EPOLLIN | EPOLLET, WHO_TAP)
         self.up.tap_ready = True
-        self.up.fill_bytes = ARENA_BYTES
+        self.up.fill_bytes = FILL_MAX_BYTES
 
     def __dealloc__(self):
         if self.epoll_fd >= 0:
@@ -165,8 +167,8 @@ cdef class Bridge:
         free(self.up.arena)
         free(self.plain)
         free(self.captured.slots)
-        free(self.refs)
-        free(self.merger)
+        free(self.down.refs)
+        free(self.down.merger)
 
     # --- Python face ---
 
@@ -189,7 +191,7 @@ cdef class Bridge:
         self.up.in_segment = 0
         self.reason = 0
         self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = _now_ms()
-        self.up.fill_bytes = ARENA_BYTES
+        self.up.fill_bytes = FILL_MAX_BYTES
         _watch(
             self.epoll_fd, stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
         )
@@ -281,19 +283,19 @@ cdef class Bridge:
             "frames_down": self.parser.frames + self.counters.frames_down,
             "bytes_down": self.parser.frame_bytes + self.counters.bytes_down,
             "tap_reads": self.up.tap_reads,
-            "tap_writes": self.counters.tap_writes,
+            "tap_writes": self.down.tap_writes,
             "drops_up": self.up.drops_up,
             "drops_standing": self.up.drops_standing,
-            "drops_down": self.counters.drops_down,
+            "drops_down": self.down.drops,
             "drops_capture": self.captured.drops,
             "drops_invalid": (
                 self.parser.dropped_oversize
                 + self.parser.dropped_short
                 + self.counters.drops_invalid
             ),
-            "merged_frames": self.merger.merged_frames,
-            "superseded_acks": self.merger.superseded_acks,
-            "bad_checksums": self.merger.bad_checksums,
+            "merged_frames": self.down.merger.merged_frames,
+            "superseded_acks": self.down.merger.superseded_acks,
+            "bad_checksums": self.down.merger.bad_checksums,
             "blocked": self.counters.blocked,
             "waits": self.counters.waits,
             "rests": self.counters.rests,
@@ -399,21 +401,22 @@ cdef class Bridge:
         cdef int items = 0
         cdef uint32_t i, kept
         cdef uint8_t* base
+        cdef FrameRef* refs = self.down.refs
         while self.plain_start < self.plain_end:
             base = self.plain + self.plain_start
             used = block_parse(
                 &self.parser, base, self.plain_end - self.plain_start,
-                self.refs, REF_COUNT, &count, &items,
+                refs, REF_COUNT, &count, &items,
             )
             if used < 0:
                 return -1
             kept = 0
             for i in range(<uint32_t>count):
-                if captured_take(&self.captured, base + self.refs[i].offset, self.refs[i].size):
+                if captured_take(&self.captured, base + refs[i].offset, refs[i].size):
                     continue
-                self.refs[kept] = self.refs[i]
+                refs[kept] = refs[i]
                 kept += 1
-            self._write_frames(base, kept)
+            downlink_write(&self.down, base, kept)
             self.plain_start += <size_t>used
             if count < REF_COUNT:
                 break
@@ -425,54 +428,45 @@ cdef class Bridge:
             self.plain_start = 0
         return 0
 
-    cdef void _write_frames(self, const uint8_t* base, uint32_t count) noexcept nogil:
-        """Write the frames of `refs`, merged as far as that is allowed."""
-        cdef uint32_t done = 0
-        cdef uint32_t i
-        cdef const uint8_t* frame
-        if not self.up.vnet:
-            for i in range(count):
-                frame = base + self.refs[i].offset
-                self._count_write(c_write(self.tap_fd, frame, self.refs[i].size), 1)
-            return
-        while done < count:
-            done += offload_merge(
-                self.merger, base, self.refs + done, count - done, <int>self.merge_flags
-            )
-            for i in range(self.merger.item_count):
-                self._count_write(
-                    writev(self.tap_fd, &self.merger.iov[self.merger.items[i].iov_first],
-                           <int>self.merger.items[i].iov_count),
-                    self.merger.items[i].frames,
-                )
-
-    cdef void _count_write(self, ssize_t put, uint32_t frames) noexcept nogil:
-        self.counters.tap_writes += 1
-        if put < 0:
-            self.counters.drops_down += frames
-
     # --- up: TAP to server ---
 
     cdef void _push(self) noexcept nogil:
-        """Send what the TAP has, arena by arena, until it is empty or the socket is full."""
+        """Send what the TAP has, until it is empty or the socket is full."""
         cdef uint32_t rounds
-        cdef size_t size
         cdef int left
         if self._flush() != 0:
             return
         for rounds in range(PUSH_ROUNDS):
             if not self.up.tap_ready and self.up.in_segment == 0:
                 return
-            size = uplink_fill(&self.up)
-            if size == 0:
-                return
-            if self.stream.write_from(self.up.arena, size) != <Py_ssize_t>size:
-                self.reason |= R_BROKEN
+            if not self._gather():
                 return
             left = self._flush()
             uplink_sent(&self.up, left == 0)
             if left != 0:
                 return
+
+    cdef bint _gather(self) noexcept nogil:
+        """Encrypt what one send() is to carry; False when there was nothing, or it broke."""
+        cdef uint64_t reads = self.up.tap_reads
+        cdef size_t done = 0
+        cdef size_t part, limit
+        while done < self.up.fill_bytes:
+            limit = min(self.stream.room(), self.up.fill_bytes - done)
+            part = uplink_fill(&self.up, limit)
+            if part == 0:
+                break
+            if self.stream.write_from(self.up.arena, part) != <Py_ssize_t>part:
+                self.reason |= R_BROKEN
+                return False
+            done += part
+            if not self.up.batch or not (self.up.tap_ready or self.up.in_segment):
+                break
+        self.up.crowded = (
+            self.up.batch and not self.up.tap_ready and done < RECORD_BYTES
+            and self.up.tap_reads - reads >= CROWD_READS
+        )
+        return done > 0
 
     cdef int _flush(self) noexcept nogil:
         """Give the socket what waits for it; 0 = all of it went."""

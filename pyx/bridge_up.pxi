@@ -21,7 +21,7 @@ cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
     front of everything that comes later.
     """
     if all_of_it:
-        up.fill_bytes = min(up.fill_bytes * 2, <size_t>ARENA_BYTES)
+        up.fill_bytes = min(up.fill_bytes * 2, <size_t>FILL_MAX_BYTES)
     else:
         up.fill_bytes = max(up.fill_bytes // 2, <size_t>FILL_MIN_BYTES)
         up.blocked_ms = _now_ms()
@@ -61,7 +61,7 @@ cdef bint _is_overdue(Uplink* up) noexcept nogil:
     return True
 
 
-cdef size_t uplink_fill(Uplink* up) noexcept nogil:
+cdef size_t uplink_fill(Uplink* up, size_t limit) noexcept nogil:
     """Read the TAP into the arena as groups of blocks; return their size in bytes.
 
     Group := u32 count (at most 128), count * (u32 size, frame)   (protocol.md 6.2)
@@ -71,16 +71,17 @@ cdef size_t uplink_fill(Uplink* up) noexcept nogil:
     cdef uint32_t group = 0     # its frames so far
     cdef bint is_open = False
     cdef uint32_t frames
-    cdef uint64_t reads = up.tap_reads
     cdef Py_ssize_t got
+    if limit > ARENA_BYTES:
+        limit = ARENA_BYTES
     up.now_ms = _now_ms()
-    while at + 4 + FRAME_ROOM_BYTES <= up.fill_bytes:
+    while at + 4 + FRAME_ROOM_BYTES <= limit:
         if not is_open:
             is_open = True
             group_at = at
             at += 4
         if up.vnet:
-            got = _take_super(up, at, GROUP_MAX_FRAMES - group, &frames)
+            got = _take_super(up, at, limit, GROUP_MAX_FRAMES - group, &frames)
         else:
             got = _take_plain(up, at, &frames)
         if got < 0:
@@ -99,10 +100,6 @@ cdef size_t uplink_fill(Uplink* up) noexcept nogil:
         store_u32(up.arena + group_at, group)
     elif is_open:
         at = group_at  # a count word for which no frame came
-    up.crowded = (
-        up.batch and not up.tap_ready and at < FILL_MIN_BYTES
-        and up.tap_reads - reads >= CROWD_READS
-    )
     return at
 
 
@@ -125,7 +122,7 @@ cdef Py_ssize_t _take_plain(Uplink* up, size_t at, uint32_t* frames) noexcept no
 
 
 cdef Py_ssize_t _take_super(
-    Uplink* up, size_t at, uint32_t max_frames, uint32_t* frames
+    Uplink* up, size_t at, size_t limit, uint32_t max_frames, uint32_t* frames
 ) noexcept nogil:
     """Cut (the rest of) a super-frame into the arena; -1 = the TAP has none.
 
@@ -147,7 +144,7 @@ cdef Py_ssize_t _take_super(
             up.in_segment = 1
             up.drops_standing += 1
     put = offload_split(
-        up.tap_in, up.in_size, up.arena + at, up.fill_bytes - at, max_frames,
+        up.tap_in, up.in_size, up.arena + at, limit - at, max_frames,
         &up.in_segment, frames,
     )
     if put >= 0:
