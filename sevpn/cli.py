@@ -5,15 +5,16 @@ task here, so that everything below ends by its own `finally`.
 """
 
 import _signal
+import gc
 import posix
 import sys
 
 from sevpn import __version__, log
 from sevpn.config import Config, FlagError, HelpRequested, parse_args, to_json
 from sevpn.errors import EXIT_INTERNAL, EXIT_OK, HostError, SevpnError
-from sevpn.flags.validate import parse_mac, validate
 
 SUB_COMMANDS = ("status", "wait", "cleanup")  # as the first argument, instead of flags
+_READERS = ("goflag", "usage", "validate", "values")  # of sevpn.flags
 _END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
@@ -39,7 +40,24 @@ def _set_log(config: Config) -> None:
     log.timestamps = config.timestamps
 
 
-def run_client(config: Config) -> int:
+def _judge(config: Config) -> bytes | None:
+    """Raise UsageError for flags that cannot work; return the MAC address that was asked for."""
+    from sevpn.flags.validate import parse_mac, validate
+
+    validate(config)
+    return parse_mac(config.mac) if config.mac else None
+
+
+def _forget_readers() -> None:
+    """Give the memory of what has read the flags (50 kB) to what runs the session."""
+    package = sys.modules["sevpn.flags"]
+    for name in _READERS:
+        if sys.modules.pop(f"sevpn.flags.{name}", None) is not None:
+            delattr(package, name)
+    gc.collect()
+
+
+def run_client(config: Config, mac: bytes | None) -> int:
     """Run the client until a signal ends it (0) or an error does (raised)."""
     from sevpn.io.child import reap_strangers
     from sevpn.io.loop import Loop, Wakeup
@@ -73,7 +91,7 @@ def run_client(config: Config) -> int:
     if posix.getpid() == 1:
         _signal.signal(_signal.SIGCHLD, reap_strangers)
     try:
-        supervisor = Supervisor(loop, config, parse_mac(config.mac) if config.mac else None)
+        supervisor = Supervisor(loop, config, mac)
         task = loop.spawn("supervisor", supervisor.run())
         loop.run(task)
     finally:
@@ -96,9 +114,10 @@ def _dispatch(arguments: list[str]) -> int:
     if config.print_config:
         _print(to_json(config))
         return EXIT_OK
-    validate(config)
+    mac = _judge(config)
+    _forget_readers()
     _set_log(config)
-    return run_client(config)
+    return run_client(config, mac)
 
 
 def main(arguments: list[str] | None = None) -> int:

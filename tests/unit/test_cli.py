@@ -26,7 +26,7 @@ def usual_log(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *flags: str) -> int:
     """Run the command with a client that ends with `error`."""
 
-    def run_client(_config: object) -> int:
+    def run_client(_config: object, _mac: object) -> int:
         if error is not None:
             raise error
         return 0
