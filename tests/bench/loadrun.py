@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.topology import Topology
 
 ROOT = Path(__file__).resolve().parents[2]
-LAN_HOST = "10.99.0.1"
+LAN_HOST, LAN_MAC = "10.99.0.1", "5e:99:00:00:00:01"
 OFFICIAL_IP = "10.99.0.3"  # beside the address that DHCP gives there
 DISCARD, CHARGEN = 9, 19
 
@@ -109,7 +109,7 @@ def transfer(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> Loa
 
 # Offered in turn, datagrams a second; 0 = as fast as it goes. What counts is the most that
 # came through: who is offered more than he can take may deliver less.
-SMALL_RATES = (150_000, 200_000, 300_000, 600_000, 0)
+SMALL_RATES = (200_000, 300_000, 400_000, 600_000, 900_000, 0)
 
 
 def small_packets(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> probes.Datagrams:
@@ -120,8 +120,9 @@ def small_packets(load: Peer, run: clients.Run, *, down: bool, seconds: float) -
 
 def _small_up(load: Peer, run: clients.Run, rate: int, seconds: float) -> probes.Datagrams:
     before, before_s = load.counts()["udp_in"], cpu_s(run.pid)
-    words = (LAN_HOST, str(DISCARD), str(probes.SMALL_BYTES), str(rate), str(seconds))
-    run.namespace.run(probes.udpload(), "send", *words)
+    # From below the host's IP, which would take a core for 500,000 datagrams a second.
+    words = (run.tap, LAN_MAC, LAN_HOST, DISCARD, probes.SMALL_BYTES, rate, seconds)
+    run.namespace.run(probes.udpload(), "frames", *map(str, words))
     count = load.counts()["udp_in"] - before
     return _figures(count, seconds, cpu_s(run.pid) - before_s)
 

@@ -144,6 +144,12 @@ def targets(results: Results, send_buffer_ms: float) -> list[Target]:
     for way in ("up", "down"):
         ratio = _ratio(results, f"small_k_{way}", OFFICIAL_TCP)
         found.append(Target(f"small packets {way}, as a ratio to it", ratio, 1.5, False, ""))
+    # How many there can be at most is soon the server's limit, or the sender's.
+    for metric, where in (("small_us", ""), ("load_small_us", " against the load generator")):
+        for way in ("up", "down"):
+            cost = _ratio(results, f"{metric}_{way}", OFFICIAL_TCP)
+            title = f"small packets {way}{where} for a CPU-second of the client, as a ratio to it"
+            found.append(Target(title, 1 / cost if cost else None, 1.5, False, ""))
     for way in ("up", "down"):
         ratio = _ratio(results, f"load_small_k_{way}", OFFICIAL_TCP)
         title = f"small packets {way} against the load generator, as a ratio to it"
