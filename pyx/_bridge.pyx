@@ -87,7 +87,8 @@ cdef enum:
     # A super-frame of 64 KB as blocks, and more: what one send() carries, the room of an
     # empty Wire.out (5 records). Twice as much was measured: no difference in CPU.
     FILL_MAX_BYTES = 81920
-    # It is encrypted in parts of 21 full frames, which fill two records.
+    # It is encrypted in parts of 21 full frames, which fill two records; see __cinit__ for
+    # where they are put together.
     ARENA_BYTES = 32768
     FRAME_ROOM_BYTES = 2048     # a block and a group's count word
     READ_TURN_BYTES = 65536    # plaintext taken per turn; the merge window
@@ -142,14 +143,16 @@ cdef class Bridge:
             self.down.merge_flags = MERGE_TCP | MERGE_ACKS | (MERGE_UDP if udp else 0)
         self.captured.mask = C_DHCP
         self.up.tap_in = <uint8_t*>malloc(OFFLOAD_READ_BYTES)
-        self.up.arena = <uint8_t*>malloc(ARENA_BYTES)
         self.plain = <uint8_t*>malloc(BLOCK_TAIL_MAX_BYTES + READ_TURN_BYTES + RECORD_BYTES)
         self.captured.slots = <uint8_t*>malloc(CAPTURE_SLOTS * CAPTURE_SLOT_BYTES)
         self.down.refs = <FrameRef*>calloc(REF_COUNT, sizeof(FrameRef))
         self.down.merger = <Merger*>calloc(1, sizeof(Merger))
-        if (self.down.merger == NULL or self.up.tap_in == NULL or self.up.arena == NULL
+        if (self.down.merger == NULL or self.up.tap_in == NULL
                 or self.plain == NULL or self.captured.slots == NULL or self.down.refs == NULL):
             raise MemoryError
+        # Both directions take turns, and what stays in `plain` between them is a tail at its
+        # beginning: the way up may have the rest.
+        self.up.arena = self.plain + BLOCK_TAIL_MAX_BYTES
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         self.rest_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0 or self.rest_fd < 0:
@@ -164,7 +167,6 @@ cdef class Bridge:
         if self.rest_fd >= 0:
             c_close(self.rest_fd)
         free(self.up.tap_in)
-        free(self.up.arena)
         free(self.plain)
         free(self.captured.slots)
         free(self.down.refs)
@@ -451,6 +453,8 @@ cdef class Bridge:
         cdef uint64_t reads = self.up.tap_reads
         cdef size_t done = 0
         cdef size_t part, limit
+        if self.plain_end > BLOCK_TAIL_MAX_BYTES:
+            return False  # what came behind the welcome, not looked at yet
         while done < self.up.fill_bytes:
             limit = min(self.stream.room(), self.up.fill_bytes - done)
             part = uplink_fill(&self.up, limit)
