@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""What a careful process does to itself and Python cannot: hide secrets from `ps` and dumps.
+"""What a careful process does to itself and Python cannot: hide secrets, come first.
 
 Layer 2. Nothing here is fatal: a kernel that refuses leaves things as they were.
 """
@@ -10,6 +10,44 @@ cdef extern from "sys/prctl.h" nogil:
     int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
     enum:
         PR_SET_DUMPABLE
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sched.h>
+    #include <sys/resource.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    #ifndef SCHED_RESET_ON_FORK
+    #define SCHED_RESET_ON_FORK 0x40000000
+    #endif
+
+    static int prefer(int nice_value)
+    {
+        struct sched_param none = {0};
+
+        errno = 0;
+        if (getpriority(PRIO_PROCESS, 0) || errno)
+            return 0;  /* somebody has chosen already */
+        if (syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER)
+            return 0;
+        /* By number, since musl's function only says ENOSYS. */
+        if (syscall(SYS_sched_setscheduler, 0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none))
+            return 0;
+        return setpriority(PRIO_PROCESS, 0, nice_value) == 0;
+    }
+    """
+    int prefer(int nice_value) nogil
+
+
+def prefer_this_process(int nice_value) -> bool:
+    """Give this process, and none of its children, a priority (setpriority(2)).
+
+    False when the kernel refuses (without CAP_SYS_NICE), or when whoever started us has
+    chosen a priority or a scheduler.
+    """
+    return prefer(nice_value) != 0
 
 
 def forbid_core_dumps() -> None:

@@ -61,10 +61,11 @@ def run_client(config: Config, mac: bytes | None) -> int:
     """Run the client until a signal ends it (0) or an error does (raised)."""
     from sevpn.io.child import reap_strangers
     from sevpn.io.loop import Loop, Wakeup
-    from sevpn.io.process import hide_secret
+    from sevpn.io.process import come_first, hide_secret
     from sevpn.supervisor import Supervisor
 
     hide_secret(config.password)
+    come_first()
     loop = Loop()
     received: list[int] = []
 

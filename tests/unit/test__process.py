@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from sevpn._process import overwrite_arguments
+from support.require import require
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,40 @@ def test_core_dumps_are_forbidden() -> None:
         check=True,
     )
     assert done.stdout.split()[1] == "0"
+
+
+PRIORITIES = """
+import os, subprocess, sys
+from sevpn._process import prefer_this_process
+took = prefer_this_process(int(sys.argv[1]))
+child = subprocess.run(["nice"], stdout=subprocess.PIPE, text=True).stdout.strip()
+print(took, os.getpriority(os.PRIO_PROCESS, 0), child)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "after"),
+    [
+        ([], "5", "True 5 5"),  # a child keeps only what is no privilege
+        (["nice", "-n", "3"], "5", "False 3 3"),
+        (["chrt", "--batch", "0"], "5", "False 0 0"),
+    ],
+)
+def test_priority(before: list[str], wanted: str, after: str) -> None:
+    assert priorities(before, wanted) == after
+
+
+def test_children_do_not_inherit_a_privilege() -> None:
+    require(os.geteuid() == 0, "needs CAP_SYS_NICE")
+    assert priorities([], "-10") == "True -10 0"
+
+
+def priorities(before: list[str], wanted: str) -> str:
+    done = subprocess.run(
+        [*before, sys.executable, "-c", PRIORITIES, wanted],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
