@@ -59,7 +59,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     (source,) = unpacked.iterdir()
     wheel = call_backend(source, "build_wheel", tmp_path_factory.mktemp("wheel"))
     return SimpleNamespace(
-        before=before, after=git_status(), sdist_names=sdist_names, source=source, wheel=wheel
+        before=before,
+        after=git_status(),
+        sdist=sdist,
+        sdist_names=sdist_names,
+        source=source,
+        wheel=wheel,
     )
 
 
@@ -106,6 +111,20 @@ def test_building_leaves_nothing_in_the_source(built: SimpleNamespace) -> None:
         if path.is_file()
     }
     assert left == names
+
+
+def test_another_directory_gives_the_same_bytes(
+    built: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """From the sdist an equal sdist, and from that an equal wheel."""
+    sdist = call_backend(built.source, "build_sdist", tmp_path_factory.mktemp("again"))
+    assert sdist.read_bytes() == built.sdist.read_bytes()
+    elsewhere = tmp_path_factory.mktemp("a-place-with-a-longer-name")
+    subprocess.run(["tar", "-xzf", sdist, "-C", elsewhere], check=True)
+    (source,) = elsewhere.iterdir()
+    wheel = call_backend(source, "build_wheel", tmp_path_factory.mktemp("wheel-again"))
+    assert wheel.name == built.wheel.name
+    assert wheel.read_bytes() == built.wheel.read_bytes()
 
 
 def test_versions_agree() -> None:
