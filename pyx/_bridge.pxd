@@ -24,6 +24,8 @@ cdef struct Uplink:
     bint batch                  # False: one frame per read, record and write
     bint tap_ready              # a read may bring something
     bint crowded                # it had many small frames, and more may be on their way
+    uint64_t crowd_ms           # in this millisecond
+    uint32_t crowd_reads        # there were so many reads
     uint8_t* tap_in             # one read with a virtio header
     uint8_t* arena              # groups of blocks, to be encrypted
     size_t in_size              # of the read in tap_in

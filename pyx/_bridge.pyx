@@ -96,11 +96,7 @@ cdef enum:
     REF_COUNT = 512
     GROUP_MAX_FRAMES = 128
     PUSH_ROUNDS = 4             # sends before the other direction gets its turn
-    # Many small frames: a wake-up and a send for every few of them cost more than the frames
-    # do. A TAP that had this many but no record full is left alone for so long, so that the
-    # next turn has more. A host that asks and waits never has as many on their way.
-    CROWD_READS = 4
-    REST_NS = 50000
+    REST_NS = 50000             # how long a crowded TAP gathers frames, see uplink_judge()
 
 
 cdef uint64_t _now_ms() noexcept nogil:
@@ -466,10 +462,7 @@ cdef class Bridge:
             done += part
             if not self.up.batch or not (self.up.tap_ready or self.up.in_segment):
                 break
-        self.up.crowded = (
-            self.up.batch and not self.up.tap_ready and done < RECORD_BYTES
-            and self.up.tap_reads - reads >= CROWD_READS
-        )
+        uplink_judge(&self.up, <uint32_t>(self.up.tap_reads - reads), done)
         return done > 0
 
     cdef int _flush(self) noexcept nogil:

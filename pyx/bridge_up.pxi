@@ -5,6 +5,8 @@ cdef enum:
     FILL_MIN_BYTES = 16384      # one record
     STANDING_MS = 100           # what waits so long is no burst (RFC 8289 4.3: the interval)
     DROP_COUNT_MAX = 10000      # one drop in each millisecond
+    CROWD_READS = 4             # found at once
+    CROWD_READS_PER_MS = 8      # found one by one, by a host that lets us come in between
 
 
 cdef void uplink_woken(Uplink* up) noexcept nogil:
@@ -25,6 +27,23 @@ cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
     else:
         up.fill_bytes = max(up.fill_bytes // 2, <size_t>FILL_MIN_BYTES)
         up.blocked_ms = _now_ms()
+
+
+cdef void uplink_judge(Uplink* up, uint32_t reads, size_t filled) noexcept nogil:
+    """Judge whether the TAP, just found empty, should gather frames for a moment.
+
+    Many small frames: a wake-up and a send for every few of them cost more than the frames
+    do. A host that asks and waits never has as many on their way, so nothing it waits for
+    is late.
+    """
+    if up.now_ms != up.crowd_ms:
+        up.crowd_ms = up.now_ms
+        up.crowd_reads = 0
+    up.crowd_reads += reads
+    up.crowded = (
+        up.batch and not up.tap_ready and filled < FILL_MIN_BYTES
+        and (reads >= CROWD_READS or up.crowd_reads >= CROWD_READS_PER_MS)
+    )
 
 
 cdef uint32_t _root(uint32_t number) noexcept nogil:

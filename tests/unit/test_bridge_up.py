@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import threading
 import time
 
 from sevpn._block import encode_group
@@ -98,6 +100,24 @@ def test_a_crowd_of_small_frames_is_gathered() -> None:
                 assert rig.host_sends(one)
             assert drain(rig) == frames
             assert rig.bridge.statistics()["rests"] - before == rests
+
+
+def test_frames_that_come_one_by_one_are_a_crowd_too() -> None:
+    """Eight in a millisecond, each of which found us waiting; fewer are none."""
+    with Rig(vnet=True) as rig:
+        for _ in range(20):
+            assert rig.host_sends(frame(0, 60))
+            rig.run(2)
+        assert rig.bridge.statistics()["rests"] == 0
+        # The bridge runs without the lock of the interpreter, so frames meet it waiting.
+        running = threading.Thread(target=rig.run, args=(10_000,))
+        running.start()
+        sent = 0
+        while sent < 5000 and not rig.bridge.statistics()["rests"]:
+            sent += rig.host_sends(frame(0, 60))
+        rig.wake.register(rig.host, select.EPOLLOUT)  # ends the run
+        running.join()
+        assert rig.bridge.statistics()["rests"]
 
 
 def test_full_records_are_not_waited_for() -> None:
