@@ -1,7 +1,7 @@
 """Getting a session back whose connection was lost (protocol.md 6.9). Layer 3."""
 
 from sevpn import log
-from sevpn.errors import ServerError, SevpnError, TransportError
+from sevpn.errors import CertificateError, ServerError, SevpnError, TransportError
 from sevpn.io.loop import Loop, Task, now_s
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.roaming import Roamer
@@ -12,6 +12,9 @@ HOPELESS = (13, 14, 15)
 # A server that is just starting may accept and then say nothing: such an attempt is given
 # up early, the next one gets twice the time (a far server needs some).
 FIRST_ATTEMPT_S = 2.5
+# Another certificate once may be somebody in between who goes away, such as a hotel's portal;
+# so often in a row it is the server's own: it was restarted without its old configuration.
+STRANGERS_MAX = 2
 
 
 class _Attempt:
@@ -58,7 +61,8 @@ async def resume(
     """Attach a new connection to `session` within its timeout; None = it is gone.
 
     A change of the host's network during an attempt starts the next one at once. None also
-    when the server's name leads elsewhere by now: only a login follows it there.
+    when the server's name leads elsewhere by now, or its certificate is another: only a login
+    follows it there, and judges it.
     """
     lookup = _Lookup()
     try:
@@ -72,6 +76,7 @@ async def _resume(
 ) -> Established | None:
     deadline_s = now_s() + session.welcome.timeout_ms / 1000
     patience_s = FIRST_ATTEMPT_S
+    strangers = 0
     while now_s() < deadline_s:
         if lookup.has_moved:
             log.info("the server's name leads to another address now")
@@ -97,6 +102,10 @@ async def _resume(
             if attempt.error is not None:
                 log.debug(f"cannot resume: {attempt.error}")
                 if isinstance(attempt.error, ServerError) and attempt.error.code in HOPELESS:
+                    return None
+                strangers = strangers + 1 if isinstance(attempt.error, CertificateError) else 0
+                if strangers == STRANGERS_MAX:
+                    log.info("the server has another certificate now")
                     return None
                 if isinstance(attempt.error, TransportError):
                     lookup.start(loop, agent, session)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from sevpn.errors import ServerError, TransportError
+from sevpn.errors import CertificateError, ServerError, TransportError
 from sevpn.io.loop import Cancelled, Loop, now_s
 from sevpn.session import resume as resume_module
 from sevpn.session.resume import resume
@@ -134,6 +134,15 @@ def test_gone(code: int) -> None:
 def test_other_codes_are_tried_again() -> None:
     new = object()
     assert run(ServerError(2, "busy"), new)[0] is new
+
+
+def test_server_with_another_certificate_is_left_to_a_login() -> None:
+    """Once may be a portal in between that goes away; a restarted server stays as it is."""
+    stranger, new = CertificateError("shows another certificate"), object()
+    assert run(stranger, LOST, stranger, new)[0] is new
+    found, agent = run(LOST, stranger, stranger, new)
+    assert found is None
+    assert len(agent.begun) == 3
 
 
 def test_time_is_limited() -> None:
