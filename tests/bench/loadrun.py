@@ -112,6 +112,19 @@ def transfer(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> Loa
 SMALL_RATES = (200_000, 300_000, 400_000, 600_000, 900_000, 0)
 
 
+# The same of a sender that hands the kernel many datagrams at once: it is no limit.
+SEGMENT_RATES = (600_000, 1_200_000, 2_400_000, 5_000_000)
+
+
+def segmented_packets(load: Peer, run: clients.Run, *, seconds: float) -> probes.Datagrams:
+    """Return the most 64-byte datagrams a second upwards from a sender with UDP_SEGMENT."""
+    words = (LAN_HOST, str(DISCARD), str(probes.SMALL_BYTES))
+    return max(
+        _sent(load, run, ("segments", *words, str(rate), str(seconds)), seconds)
+        for rate in SEGMENT_RATES
+    )
+
+
 def small_packets(load: Peer, run: clients.Run, *, down: bool, seconds: float) -> probes.Datagrams:
     """Return the most 64-byte datagrams a second that came through."""
     once = _small_down if down else _small_up
@@ -119,10 +132,14 @@ def small_packets(load: Peer, run: clients.Run, *, down: bool, seconds: float) -
 
 
 def _small_up(load: Peer, run: clients.Run, rate: int, seconds: float) -> probes.Datagrams:
-    before, before_s = load.counts()["udp_in"], cpu_s(run.pid)
     # From below the host's IP, which would take a core for 500,000 datagrams a second.
     words = (run.tap, LAN_MAC, LAN_HOST, DISCARD, probes.SMALL_BYTES, rate, seconds)
-    run.namespace.run(probes.udpload(), "frames", *map(str, words))
+    return _sent(load, run, ("frames", *map(str, words)), seconds)
+
+
+def _sent(load: Peer, run: clients.Run, words: tuple[str, ...], seconds: float) -> probes.Datagrams:
+    before, before_s = load.counts()["udp_in"], cpu_s(run.pid)
+    run.namespace.run(probes.udpload(), *words)
     count = load.counts()["udp_in"] - before
     return _figures(count, seconds, cpu_s(run.pid) - before_s)
 

@@ -143,6 +143,8 @@ def _load_one(peer: loadrun.Peer, run: clients.Run, note: Notes) -> None:
     for way, down in (("up", False), ("down", True)):
         small = loadrun.small_packets(peer, run, down=down, seconds=SMALL_S)
         note(**{f"load_small_k_{way}": small.per_s / 1e3, f"load_small_us_{way}": small.cpu_us})
+    many = loadrun.segmented_packets(peer, run, seconds=SMALL_S)
+    note(load_many_k=many.per_s / 1e3, load_many_us=many.cpu_us)
 
 
 def idle(topology: Topology, results: table.Results, quick: bool) -> None:

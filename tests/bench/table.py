@@ -95,6 +95,8 @@ def load_table(results: Results) -> str:
         *_both("… the load generator's own CPU, %", "load_peer", "{:.0f}"),
         *_both("UDP, 64 bytes: thousand packets/s delivered", "load_small_k", "{:,.0f}"),
         *_both("… CPU-µs per packet", "load_small_us", "{:.1f}"),
+        Row("… up, from a sender with UDP_SEGMENT", ("load_many_k",), "{:,.0f}"),
+        Row("… CPU-µs per packet", ("load_many_us",), "{:.1f}"),
     )
     lines = [[row.title, *(_cell(results, name, row) for name in names)] for row in rows]
     return markdown(["against the load generator", *names], lines)
@@ -154,6 +156,8 @@ def targets(results: Results, send_buffer_ms: float) -> list[Target]:
         ratio = _ratio(results, f"load_small_k_{way}", OFFICIAL_TCP)
         title = f"small packets {way} against the load generator, as a ratio to it"
         found.append(Target(title, ratio, 1.5, False, ""))
+    ratio = _ratio(results, "load_many_k", OFFICIAL_TCP)
+    found.append(Target("… up, from a sender that is no limit", ratio, 1.5, False, ""))
     for part in ("median", "p99"):
         more = _difference(results, f"idle_{part}", f"idle_{part}", OFFICIAL_TCP)
         title = f"idle ping, {part}, more than its"

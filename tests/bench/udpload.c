@@ -1,6 +1,9 @@
 /* Many small UDP datagrams: a sender that keeps to a rate, and a receiver that counts.
  *
  *   udpload send ADDRESS PORT SIZE RATE SECONDS   prints what was sent (RATE 0 = no limit)
+ *   udpload segments ADDRESS PORT SIZE RATE SECONDS
+ *                                                 the same, many datagrams in each send
+ *                                                 (UDP_SEGMENT, as QUIC servers do)
  *   udpload frames DEVICE MAC ADDRESS PORT SIZE RATE SECONDS
  *                                                 the same from below the host's IP: ready
  *                                                 frames, as fast as one core makes them
@@ -18,6 +21,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +29,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BATCH = 64, SIZE_MAX_BYTES = 1472 };
+enum { BATCH = 64, SIZE_MAX_BYTES = 64 * 64, SEGMENTS = 60 /* the kernel's limit was 64 */ };
+static unsigned each = 1; /* datagrams in a message */
 
 static double now_s(void)
 {
@@ -66,11 +71,11 @@ static void send_all(int fd, double rate, double seconds)
     unsigned long sent = 0;
 
     while ((passed_s = now_s() - began_s) < seconds) {
-        unsigned long due = rate > 0 ? (unsigned long)(rate * passed_s) : sent + BATCH;
-        unsigned count = due - sent < BATCH ? (unsigned)(due - sent) : BATCH;
+        unsigned long due = rate > 0 ? (unsigned long)(rate * passed_s) : sent + BATCH * each;
+        unsigned count = due - sent < BATCH * each ? (unsigned)(due - sent) / each : BATCH;
         int put;
 
-        if (due <= sent) {
+        if (due <= sent || !count) {
             sleep_s(0.0002);
             continue;
         }
@@ -78,7 +83,7 @@ static void send_all(int fd, double rate, double seconds)
         if (put < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
             die("sendmmsg");
         if (put > 0)
-            sent += (unsigned)put;
+            sent += (unsigned)put * each;
     }
     printf("%lu\n", sent);
 }
@@ -177,14 +182,21 @@ int main(int argc, char **argv)
 
     if (fd < 0)
         die("socket");
-    if (argc == 7 && !strcmp(argv[1], "send")) {
+    if (argc == 7 && (!strcmp(argv[1], "send") || !strcmp(argv[1], "segments"))) {
         size_t size = strtoul(argv[4], NULL, 10);
+        int segment = (int)size;
         address.sin_port = htons((unsigned short)atoi(argv[3]));
         if (inet_pton(AF_INET, argv[2], &address.sin_addr) != 1 || size > SIZE_MAX_BYTES)
             die(argv[2]);
         if (connect(fd, (struct sockaddr *)&address, sizeof address))
             die("connect");
-        prepare(size);
+        if (!strcmp(argv[1], "segments")) {
+            each = SEGMENTS;
+            if (size > SIZE_MAX_BYTES / SEGMENTS
+                || setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment))
+                die("UDP_SEGMENT");
+        }
+        prepare(size * each);
         send_all(fd, atof(argv[5]), atof(argv[6]));
     } else if (argc == 9 && !strcmp(argv[1], "frames") && strtoul(argv[6], NULL, 10) <= 1400) {
         int device = open_device(argv[2], argv[3], argv[4], atoi(argv[5]), strtoul(argv[6], NULL, 10));
@@ -208,7 +220,7 @@ int main(int argc, char **argv)
         prepare(SIZE_MAX_BYTES);
         receive_all(fd, atof(argv[6]) + 2);
     } else {
-        fprintf(stderr, "usage: udpload send ADDRESS PORT SIZE RATE SECONDS | recv PORT SECONDS"
+        fprintf(stderr, "usage: udpload send|segments ADDRESS PORT SIZE RATE SECONDS | recv PORT SECONDS"
                         " | frames DEVICE MAC ADDRESS PORT SIZE RATE SECONDS"
                         " | ask ADDRESS PORT SIZE RATE SECONDS\n");
         return 2;
