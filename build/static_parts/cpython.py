@@ -32,6 +32,16 @@ FLAGS = (
     "-ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables "
     "-fomit-frame-pointer"
 )
+# What configure finds out by running something, and the state of the machine decides: under
+# `nice -n 19`, for one, nice() seems to be broken, and the binary came out different.
+STEADY_ANSWERS = {
+    "ac_cv_broken_nice": "no",
+    "ac_cv_broken_poll": "no",
+    "ac_cv_broken_sem_getvalue": "no",
+    "ac_cv_buggy_getaddrinfo": "no",
+    "ac_cv_posix_semaphores_enabled": "yes",
+    "ac_cv_working_tzset": "yes",
+}
 # What configure would have to run on the target to know.
 CROSS_ANSWERS = {
     "ac_cv_file__dev_ptmx": "yes",
@@ -57,6 +67,8 @@ def build(
     if build_python:
         configure += [f"--host={target.triple}", f"--build={platform.machine()}-linux-gnu"]
         answers |= CROSS_ANSWERS
+    else:
+        answers |= STEADY_ANSWERS
 
     def make(work: Path, result: Path) -> None:
         # In-tree, by relative names: the path of the sources gets into getpath.o otherwise.
