@@ -33,9 +33,13 @@
         aarch64-linux = "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64";
       };
       wheel = pkgs: name: hash: platform:
-        pkgs.fetchurl {
-          url = "https://files.pythonhosted.org/packages/py3/${builtins.substring 0 1 name}/${name}/"
-            + "${name}-${elemAt (pinned name) 0}-py3-none-${platform}.whl";
+        pkgs.fetchPypi {
+          pname = name;
+          version = elemAt (pinned name) 0;
+          format = "wheel";
+          dist = "py3";
+          python = "py3";
+          inherit platform;
           sha256 = elemAt (pinned name) hash;
         };
 
@@ -43,18 +47,12 @@
         let
           arch = lib.removeSuffix "-linux" system;
           file = if arch == "x86_64" then "sevpn" else "sevpn-${arch}";
-          archives = [
-            (pkgs.fetchurl {
-              url = "https://www.python.org/ftp/python/${locked.python.version}/"
-                + "Python-${locked.python.version}.tar.xz";
-              inherit (locked.python) sha256;
+          archives = map
+            (source: pkgs.fetchurl {
+              url = replaceStrings [ "{version}" ] [ source.version ] source.release_url;
+              inherit (source) sha256;
             })
-            (pkgs.fetchurl {
-              url = "https://github.com/openssl/openssl/releases/download/"
-                + "openssl-${locked.openssl.version}/openssl-${locked.openssl.version}.tar.gz";
-              inherit (locked.openssl) sha256;
-            })
-          ];
+            [ locked.python locked.openssl ];
         in
         pkgs.stdenvNoCC.mkDerivation {
           pname = "sevpn";

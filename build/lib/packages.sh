@@ -108,10 +108,11 @@ _download_older() {
     local directory=$1 mirror options
     shift
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/$/ {uri = $0} END {print uri}')
+    [[ $mirror ]] || die "this machine's apt has no Debian mirror: $* cannot be had"
     mkdir -p "$directory/lists/partial" "$directory/cache/archives/partial"
     chmod -R 755 "$directory"
     printf 'deb [signed-by=%s] %s %s main\n' \
-        /usr/share/keyrings/debian-archive-keyring.gpg "${mirror:-http://deb.debian.org/debian/}" "$OLDER_SUITE" \
+        /usr/share/keyrings/debian-archive-keyring.gpg "$mirror" "$OLDER_SUITE" \
         >"$directory/sources.list"
     options=(
         -o "Dir::Etc::SourceList=$directory/sources.list" -o Dir::Etc::SourceParts=/dev/null

@@ -80,19 +80,25 @@
             installPhase = "touch $out";
           });
 
-          # pkgs/build-support/fetchurl/default.nix (wheels' addresses are made as in
-          # pkgs/build-support/fetchpypi/default.nix). The file is one that build/check-nix.sh
-          # has put there under its name; Nix compares the content with the hash.
-          fetchurl = { url, sha256 }: derivation {
-            name = baseNameOf url;
-            inherit system;
+          # The file is one that build/check-nix.sh has put there under its name; Nix compares
+          # the content with the hash.
+          fetched = name: sha256: derivation {
+            inherit name system;
             builder = "/bin/bash";
-            args = [ "-euc" "cp ${getEnv "SEVPN_STUB_FILES"}/${baseNameOf url} $out; exit 0" ];
+            args = [ "-euc" "cp ${getEnv "SEVPN_STUB_FILES"}/${name} $out; exit 0" ];
             PATH = getEnv "PATH";
             outputHashMode = "flat";
             outputHashAlgo = "sha256";
             outputHash = sha256;
           };
+
+          # pkgs/build-support/fetchurl/default.nix
+          fetchurl = { url, sha256 }: fetched (baseNameOf url) sha256;
+
+          # pkgs/build-support/fetchpypi/default.nix, computeWheelUrl
+          fetchPypi = { pname, version, format, dist, python, abi ? "none", platform, sha256 }:
+            assert format == "wheel" && dist == python;
+            fetched "${pname}-${version}-${python}-${abi}-${platform}.whl" sha256;
 
           # pkgs/top-level/all-packages.nix (inherit (pythonInterpreters) ... python313);
           # withPackages: pkgs/development/interpreters/python/passthrufun.nix
@@ -107,7 +113,7 @@
           # pkgs/stdenv/generic/default.nix; stdenvNoCC: pkgs/top-level/stage.nix
           stdenv = { inherit mkDerivation; };
           stdenvNoCC = { inherit mkDerivation; };
-          inherit fetchurl mkShell python313 runCommand;
+          inherit fetchPypi fetchurl mkShell python313 runCommand; # top-level/all-packages.nix
         } // lib.genAttrs [
           "iproute2" # pkgs/by-name/ip/iproute2/package.nix
           "openssl" # pkgs/top-level/all-packages.nix: openssl = openssl_3_6

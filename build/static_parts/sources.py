@@ -1,37 +1,51 @@
 """The C sources: found, checked against sources.lock, unpacked.
 
 Found, in this order: the cache; the files or directories given (--sources, $SEVPN_SOURCES);
-Debian's source packages, by apt in a private state directory, from the mirror that this
-machine's own apt uses. Whatever the way, only the SHA-256 decides.
+the projects' own releases; Debian's source packages, in any version of any suite that carries
+the archive; the mirror's pool, where a file may stand longer than its name in the index.
+Whatever the way, only the SHA-256 decides, and each way that fails says why in one line.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tarfile
 import tomllib
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from static_parts.common import CACHE, PARTS, BuildError, locked, run, say
+from static_parts.common import CACHE, PARTS, BuildError, locked, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 LOCK = PARTS / "sources.lock"
-DEBIAN_SUITES = ("trixie", "trixie-updates", "trixie-proposed-updates")
-DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class Source(NamedTuple):
-    """One entry of sources.lock."""
+    """One entry of sources.lock; `{version}` in its texts stands for the version."""
 
     name: str
     version: str
     sha256: str
     bytes: int
+    release_url: str
     debian_source: str
+    debian_file: str
     license: str
     purl: str
+
+    @property
+    def url(self) -> str:
+        """Where the project itself offers this release."""
+        return self.release_url.format(version=self.version)
+
+    @property
+    def pool_path(self) -> str:
+        """Where a Debian mirror has the archive."""
+        file = self.debian_file.format(version=self.version)
+        return f"pool/main/{self.debian_source[0]}/{self.debian_source}/{file}"
 
 
 def locked_sources() -> dict[str, Source]:
@@ -40,7 +54,8 @@ def locked_sources() -> dict[str, Source]:
         return {name: Source(name=name, **entry) for name, entry in tomllib.load(file).items()}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -53,58 +68,30 @@ def _search(source: Source, places: list[Path]) -> Path | None:
         for path in sorted(place.iterdir()) if place.is_dir() else [place]:
             # The size first: hashing everything in a download directory takes long.
             if path.is_file() and path.stat().st_size == source.bytes:
-                if _sha256(path) == source.sha256:
+                if sha256_of(path) == source.sha256:
                     return path
                 say(f"{path} has the size of {source.name} {source.version} but another SHA-256")
     return None
 
 
-def _debian_mirrors() -> list[str]:
-    """Return the archive URIs that this machine's apt uses for Debian itself."""
-    text = run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)", "Created-By: Packages"],
-        CACHE,
-    )
-    pairs = [line.partition("|")[::2] for line in text.splitlines()]
-    return list(dict.fromkeys(uri for _, uri in pairs if "security" not in uri))
-
-
-def _from_apt(source: Source) -> Path | None:
-    """Download a Debian source package's archive; None where there is no apt or no such version."""
-    if not (shutil.which("apt-get") and DEBIAN_KEYRING.is_file()):
-        return None
-    state = CACHE / "apt"
-    for name in ("lists/partial", "cache/archives/partial", "download"):
-        (state / name).mkdir(parents=True, exist_ok=True)
-    settings = {
-        "Dir::Etc::sourcelist": state / "sources.list",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State": state,
-        "Dir::State::lists": state / "lists",
-        "Dir::Cache": state / "cache",
-        "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
-    }
-    if os.geteuid() == 0:
-        settings["APT::Sandbox::User"] = "root"  # _apt may not write to a checkout
-    options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-    for mirror in _debian_mirrors():
-        for suite in DEBIAN_SUITES:
-            line = f"deb-src [signed-by={DEBIAN_KEYRING}] {mirror} {suite} main\n"
-            (state / "sources.list").write_text(line)
-            say(f"asking the Debian mirror for {source.debian_source} in {suite}")
-            try:
-                run(["apt-get", "-q", *options, "update"], state)
-                run(
-                    ["apt-get", "-q", *options, "source", "--download-only", source.debian_source],
-                    state / "download",
-                )
-            except BuildError as error:
-                say(f"apt: {str(error).splitlines()[-1]}")
-                continue
-            found = _search(source, [state / "download"])
-            if found:
-                return found
+def fetched(source: Source, ways: Sequence[tuple[str, Callable[[Source, Path], Path | None]]],
+            into: Path) -> Path | None:  # fmt: skip
+    """Try one way after the other, each said in a line; return the archive with the right hash."""
+    what = f"{source.name} {source.version}"
+    for name, way in ways:
+        say(f"{what}: asking {name}")
+        try:
+            found = way(source, into)
+        except (BuildError, OSError) as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            say(f"{what}: {name} failed: {lines[-1]}")
+            continue
+        if found is None:
+            say(f"{what}: {name} does not have it")
+        elif sha256_of(found) != source.sha256:
+            say(f"{what}: what {name} has is another file (SHA-256 {sha256_of(found)})")
+        else:
+            return found
     return None
 
 
@@ -113,19 +100,25 @@ def archive(source: Source, places: list[Path]) -> Path:
 
     Raises BuildError that says which file is wanted.
     """
+    from static_parts.fetching import WAYS
+
     kept = CACHE / "archives" / f"{source.name}-{source.version}-{source.sha256[:16]}"
     with locked("archives"):
-        if kept.is_file() and _sha256(kept) == source.sha256:
+        if kept.is_file() and sha256_of(kept) == source.sha256:
             return kept
-        found = _search(source, places) or _from_apt(source)
+        into = CACHE / "download"
+        into.mkdir(parents=True, exist_ok=True)
+        found = _search(source, places) or fetched(source, WAYS, into)
         if not found:
             raise BuildError(
                 f"{source.name} {source.version} is missing: get its source archive (SHA-256 "
-                f"{source.sha256}) and give the file or its directory by --sources"
+                f"{source.sha256}), for example from {source.url}, and give the file or its "
+                "directory by --sources"
             )
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found, kept.with_suffix(".new"))
         kept.with_suffix(".new").rename(kept)
+        shutil.rmtree(into)
     return kept
 
 
