@@ -15,6 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=lib/packages.sh
 . "$root/build/lib/packages.sh"
 
+answer_help "$@"
 cache=$root/.cache/static
 case ${1:-} in
 '') export SEVPN_STUB_CACHE=$cache ;;

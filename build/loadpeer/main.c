@@ -112,10 +112,14 @@ static bool start_tls(SSL_CTX *context, int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     peer.fd = fd;
     peer.ssl = SSL_new(context);
-    if (!peer.ssl || !SSL_set_fd(peer.ssl, fd) || SSL_accept(peer.ssl) != 1)
+    if (!peer.ssl)
         return false;
+    /* Before the handshake: since OpenSSL 3.2 a record layer asks for it only when it is made. */
     SSL_set_msg_callback(peer.ssl, count_record);
     SSL_set_msg_callback_arg(peer.ssl, &peer.count);
+    if (!SSL_set_fd(peer.ssl, fd) || SSL_accept(peer.ssl) != 1)
+        return false;
+    peer.count.records_in = peer.count.records_out = 0;
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     gather = BIO_new(BIO_f_buffer());
     if (!gather || BIO_set_write_buffer_size(gather, WIRE_BYTES) != 1)

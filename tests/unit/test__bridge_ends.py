@@ -163,7 +163,7 @@ def test_deadline() -> None:
     with Rig() as rig:
         before_s = time.monotonic()
         assert rig.run(30) == 0
-        assert 0.025 < time.monotonic() - before_s < 1
+        assert 0.025 < time.monotonic() - before_s < 20
 
 
 def test_wake_and_frames() -> None:

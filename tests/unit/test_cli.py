@@ -248,7 +248,7 @@ def test_signals(numbers: tuple[int, ...]) -> None:
             run.send_signal(number)
             time.sleep(0.03)
         out, err = run.communicate(timeout=10)
-    assert time.monotonic() - before_s < 2
+    assert time.monotonic() - before_s < 20
     assert run.returncode == 0
     assert out == "undone\n"
     assert err.splitlines()[0] == "ending on a signal"

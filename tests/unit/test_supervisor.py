@@ -307,7 +307,7 @@ def test_cancel_at_any_stage(rig: Rig, stage: str) -> None:
         error = rig.run(
             server, until=waiting[stage], reconnect_delay=delay_s, reconnect_max_delay=delay_s
         )
-        assert watch.seconds < 2
+        assert watch.seconds < 20
     assert isinstance(error, Cancelled)
     assert rig.states[-1] == STOPPING
     assert rig.host.running == 0

@@ -103,7 +103,7 @@ def test_timeout_kills(loop: Loop, tmp_path: Path) -> None:
     before_s = time.monotonic()
     with pytest.raises(ChildError, match=r"took more than 0\.2 seconds"):
         call(loop, "sleep", 60.0, str(started), timeout_s=0.2)
-    assert time.monotonic() - before_s < 5
+    assert time.monotonic() - before_s < 20
     assert not os.path.exists(f"/proc/{started.read_text()}")
 
 
@@ -123,7 +123,7 @@ def test_cancel_kills(loop: Loop, tmp_path: Path) -> None:
 
     before_s = time.monotonic()
     loop.run(loop.spawn("main", main()))
-    assert time.monotonic() - before_s < 5
+    assert time.monotonic() - before_s < 20
     assert not os.path.exists(f"/proc/{started.read_text()}")
 
 

@@ -75,10 +75,11 @@ def test_black_hole_first_then_good(black_hole: Address) -> None:
         sock, address = run(lambda loop: connect_tcp(loop, [black_hole, LOCAL], port))
         sock.close()
         assert address == LOCAL
-        assert connect.RACE_STAGGER_S <= watch.seconds < 2
+        assert connect.RACE_STAGGER_S <= watch.seconds < 20
 
 
-def test_refused_first_then_good_at_once() -> None:
+def test_refused_first_then_good_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "RACE_STAGGER_S", 60.0)
     with listener_at("127.0.0.1") as listener:
         port = listener.getsockname()[1]
         watch = Stopwatch()
@@ -116,7 +117,7 @@ def test_no_answer_within_the_limit(black_hole: Address) -> None:
     watch = Stopwatch()
     with pytest.raises(TransportError, match=f"127.0.0.2:{port}: no answer"):
         run(lambda loop: connect_tcp(loop, [black_hole], port, 0.3))
-    assert 0.3 <= watch.seconds < 2
+    assert 0.3 <= watch.seconds < 20
 
 
 def test_black_hole_and_refusal(black_hole: Address) -> None:
@@ -262,4 +263,4 @@ def test_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
         watch = Stopwatch()
         with pytest.raises(TransportError, match="no TLS answer from 127.0.0.1"):
             dial(server)
-        assert watch.seconds < 2
+        assert watch.seconds < 20
