@@ -9,25 +9,17 @@ import gc
 import posix
 import sys
 
-from sevpn import __version__, log
+from sevpn import __version__, log, output
 from sevpn.config import Config, FlagError, HelpRequested, parse_args, to_json
-from sevpn.errors import EXIT_INTERNAL, EXIT_OK, HostError, SevpnError
+from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError, UsageError
 
 SUB_COMMANDS = ("status", "wait", "cleanup")  # as the first argument, instead of flags
-_READERS = ("goflag", "usage", "validate", "values")  # of sevpn.flags
+_READERS = ("advice", "goflag", "usage", "validate", "values")  # of sevpn.flags
 _END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except (AttributeError, OSError) as error:  # closed (None), or nobody reads
-        raise HostError("cannot write to standard output", "it is closed or full") from error
-
-
 def _explain(text: str) -> None:
-    """Write a usage to stderr, as Go does; a lost stderr does not change the exit code."""
+    """Write why arguments cannot be read; a lost stderr does not change the exit code."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -40,10 +32,44 @@ def _set_log(config: Config) -> None:
     log.timestamps = config.timestamps
 
 
-def _judge(config: Config) -> bytes | None:
+def _find_password(config: Config, arguments: list[str]) -> None:
+    """Put the password into the configuration, wherever it is. Raises UsageError."""
+    path = config.pass_file
+    if config.password and path:
+        raise UsageError("-pass and -pass-file were both given", "one password is enough")
+    is_given = any(word.lstrip("-").partition("=")[0] == "pass" for word in arguments)
+    if not path and not is_given:
+        path = posix.environ.get(b"SEVPN_PASS_FILE", b"").decode("utf-8", "surrogateescape")
+    if not path and (is_given or not (posix.isatty(0) and posix.isatty(2))):
+        return
+    from sevpn.io import secret
+
+    if path:
+        config.password = secret.from_file(path)
+        return
+
+    def give_up(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt  # the terminal must show again what is typed
+
+    before = [(number, _signal.signal(number, give_up)) for number in _END_SIGNALS]
+    try:
+        config.password = secret.ask(f"password for {log.clean(config.user)}@{config.host}: ")
+    finally:
+        for number, action in before:
+            _signal.signal(number, action)
+
+
+def _judge(config: Config, arguments: list[str]) -> bytes | None:
     """Raise UsageError for flags that cannot work; return the MAC address that was asked for."""
     from sevpn.flags.validate import parse_mac, validate
 
+    if config.args:
+        from sevpn.flags.advice import stray_words
+
+        before = arguments[: len(arguments) - len(config.args)]
+        raise UsageError(*stray_words(config.args, before[-1] if before else "", SUB_COMMANDS))
+    validate(config)
+    _find_password(config, arguments)
     validate(config)
     return parse_mac(config.mac) if config.mac else None
 
@@ -64,7 +90,7 @@ def run_client(config: Config, mac: bytes | None) -> int:
     from sevpn.io.process import come_first, hide_secret
     from sevpn.supervisor import Supervisor
 
-    hide_secret(config.password)
+    hide_secret()
     come_first()
     loop = Loop()
     received: list[int] = []
@@ -103,19 +129,40 @@ def run_client(config: Config, mac: bytes | None) -> int:
     return EXIT_OK
 
 
+def _help(words: list[str]) -> int:
+    """`sevpn help`, `help flags` in Go's form, `help COMMAND`. Raises UsageError."""
+    if words == ["flags"]:
+        from sevpn.flags.usage import usage_text
+
+        output.write(usage_text())
+        return EXIT_OK
+    if len(words) == 1 and words[0] in SUB_COMMANDS:
+        from sevpn import commands
+
+        return commands.run([words[0], "-h"])
+    if words:
+        topics = ", ".join(("flags", *SUB_COMMANDS))
+        raise UsageError(f"there is no help on {' '.join(words)!r}", f"there is on {topics}")
+    raise HelpRequested
+
+
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in SUB_COMMANDS:
         from sevpn import commands
 
         return commands.run(arguments)
+    if arguments[:1] == ["help"]:
+        return _help(arguments[1:])
+    if arguments in (["version"], ["-V"]):
+        arguments = ["-version"]
     config = parse_args(arguments)
     if config.version:
-        _print(f"sevpn {__version__}")
+        output.write(f"sevpn {__version__}\n")
         return EXIT_OK
     if config.print_config:
-        _print(to_json(config))
+        output.write(f"{to_json(config)}\n")
         return EXIT_OK
-    mac = _judge(config)
+    mac = _judge(config, arguments)
     _forget_readers()
     _set_log(config)
     return run_client(config, mac)
@@ -124,12 +171,20 @@ def _dispatch(arguments: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code (README, "Exit codes")."""
     try:
-        return _dispatch(sys.argv[1:] if arguments is None else arguments)
-    except HelpRequested as usage:
-        _explain(str(usage))
-        return EXIT_OK
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        output.let_go()
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        try:
+            return _dispatch(arguments)
+        except HelpRequested as text:
+            output.write(str(text))
+            return EXIT_OK
     except FlagError as error:
-        _explain(f"{error}\n{error.usage}")
+        _explain(f"{error}\n{error.advice}\n")
         return error.exit_code
     except SevpnError as error:
         log.error(str(error), error.hint)

@@ -44,6 +44,7 @@ class Config:
         policy_route_table: int
         reconnect_delay: float
         reconnect_max_delay: float
+        pass_file: str
         once: bool
         ca_file: str
         state_dir: str

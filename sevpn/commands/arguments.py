@@ -27,7 +27,10 @@ OPTIONS = {
         _TAP,
         _STATE_DIR,
     ),
-    "cleanup": (_STATE_DIR,),
+    "cleanup": (
+        Option("quiet", BOOL, "false", "Say nothing when there is nothing to clean up"),
+        _STATE_DIR,
+    ),
 }
 
 

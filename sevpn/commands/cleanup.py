@@ -7,8 +7,8 @@ not be undone.
 from __future__ import annotations
 
 import os
-import sys
 
+from sevpn import output
 from sevpn.commands import arguments
 from sevpn.errors import EXIT_OK, HostError
 from sevpn.host.worker import cleanup_report
@@ -19,15 +19,16 @@ _RIGHTS = "run it as root, in the network namespace of the run that was killed"
 
 def main(argv: list[str]) -> int:
     """Clean up and say what was done; return the exit code. Raises HostError."""
-    state_dir = str(arguments.read("cleanup", argv)["state_dir"])
+    values = arguments.read("cleanup", argv)
+    state_dir = str(values["state_dir"])
     journals = _journals(state_dir)
     report = cleanup_report(state_dir)
     running = [f"left alone: {line}" for line in report["running"]]
-    for line in (*report["undone"], *report["left"], *running):
-        sys.stdout.write(f"{clean(line)}\n")
-    if not any(report.values()):
-        sys.stdout.write("nothing to clean up\n")
-    sys.stdout.flush()
+    lines = [*report["undone"], *report["left"], *running]
+    if not lines and not values["quiet"]:
+        lines = ["nothing to clean up"]
+    if lines:
+        output.write("".join(f"{clean(line)}\n" for line in lines))
     # A journal that is still there holds what could not be undone; what somebody else had
     # changed meanwhile is left on purpose, and forgotten.
     kept = _journals(state_dir) & journals

@@ -6,10 +6,12 @@ Exit code 0 when a run has answered, 10 when there is none, 4 without permission
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
 
+from sevpn import output
 from sevpn.commands import arguments, text
 from sevpn.commands.instances import ANSWER_TIMEOUT_S, Ended, Instance, Refused, find
 from sevpn.errors import EXIT_OK, NotRunningError
@@ -39,10 +41,9 @@ def main(argv: list[str]) -> int:
         elif instance.holder_pid() is not None:
             silent.append(cannot_be_asked(instance))
     if values["json"]:
-        sys.stdout.writelines(f"{json.dumps(report)}\n" for report in reports)
+        output.write("".join(f"{json.dumps(report)}\n" for report in reports))
     else:
-        sys.stdout.write("\n".join(map(text.describe, reports)))
-    sys.stdout.flush()
+        output.write("\n".join(map(text.describe, reports)))
     if not reports:
         raise not_running(state_dir, tap, silent)
     for line in silent:
@@ -61,6 +62,10 @@ def not_running(state_dir: str, tap: str, silent: list[str]) -> NotRunningError:
     if silent:
         return NotRunningError("; ".join(silent))
     where = f" on {tap}" if tap else ""
+    if not os.path.isdir(state_dir):
+        return NotRunningError(
+            f"no sevpn runs{where}", f"there is no directory {state_dir}; see -state-dir"
+        )
     return NotRunningError(
         f"no sevpn runs{where}",
         f"nothing that lives was found in {state_dir}; see -tap and -state-dir",

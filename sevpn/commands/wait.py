@@ -1,8 +1,8 @@
 """`sevpn wait`: returns when traffic flows. Layer 6.
 
 Exit code 0 when every run that was found is ready, 9 when the time is up before, 10 when
-none runs. A run that is only just starting is waited for: START_GRACE_S without any is
-what counts as none.
+none ran in all that time. Without -timeout a run that is only just starting is waited for, and
+START_GRACE_S without any is what counts as none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DEAD = "dead"
 def main(argv: list[str]) -> int:
     """Wait; return the exit code. Raises NotReadyError, NotRunningError, HostError."""
     values = arguments.read("wait", argv)
-    timeout_s = float(values["timeout"])
+    timeout_s = float(str(values["timeout"]))
     state_dir, tap = str(values["state_dir"]), str(values["tap"])
     now_s = time.monotonic()
     deadline_s = now_s + timeout_s if timeout_s else None
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         is_late = deadline_s is not None and next_s >= deadline_s
         if is_late and living:
             raise NotReadyError(f"not ready after {timeout_s:g} s{_standing(found)}")
-        if is_late or next_s >= lonely_s:
+        if is_late or (deadline_s is None and next_s >= lonely_s):
             mute = [one for one, outcome in zip(found, outcomes, strict=True) if outcome == _MUTE]
             raise not_running(state_dir, tap, list(map(cannot_be_asked, mute)))
         time.sleep(POLL_S)

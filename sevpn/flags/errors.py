@@ -1,7 +1,6 @@
 """The two ways in which reading the arguments ends without a configuration.
 
-Both come with the usage of the command that was read, by default that of sevpn itself;
-where it goes is told in `usage`.
+Both know the command that was read, by default sevpn itself.
 """
 
 from sevpn.errors import UsageError
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FlagError(UsageError):
-    """The arguments cannot be read: print the text, which is Go's, then `usage`; exit 2."""
+    """The arguments cannot be read: print the text, which is Go's, then `advice`; exit 2."""
 
     def __init__(
         self, message: str, program: str = "sevpn", options: "Sequence[Option] | None" = None
@@ -25,15 +24,15 @@ class FlagError(UsageError):
         self._options = options
 
     @property
-    def usage(self) -> str:
-        """The usage, many lines with a newline at the end."""
-        from sevpn.flags.usage import usage_text
+    def advice(self) -> str:
+        """What to do, on one line."""
+        from sevpn.flags.advice import advice
 
-        return usage_text(self._program, self._options)
+        return advice(str(self), self._program, self._options)
 
 
 class HelpRequested(Exception):
-    """-h or -help was given: its text is the usage; exit 0."""
+    """-h or -help was given: its text is the help, for stdout; exit 0."""
 
     def __init__(self, program: str = "sevpn", options: "Sequence[Option] | None" = None) -> None:
         super().__init__()
@@ -41,6 +40,10 @@ class HelpRequested(Exception):
         self._options = options
 
     def __str__(self) -> str:
+        if self._program == "sevpn":
+            from sevpn.flags.help import HELP
+
+            return HELP
         from sevpn.flags.usage import usage_text
 
         return usage_text(self._program, self._options)

@@ -2,11 +2,11 @@
 
 Pure. `-flag v`, `-flag=v` and the same with two dashes; booleans never take the next
 argument. The first argument that is no flag (also a lone `-`), or `--`, ends the flags.
-The last of repeated flags wins.
+The last of repeated flags wins, but for those that collect.
 """
 
 from sevpn.flags.errors import FlagError, HelpRequested
-from sevpn.flags.options import BOOL, DURATION, INT, OPTIONS, Option
+from sevpn.flags.options import BOOL, DURATION, INT, OPTIONS, STRINGS, Option
 from sevpn.flags.values import NANOSECONDS_PER_S, parse_bool, parse_duration_ns, parse_int
 
 # mypy takes it for true; at run time `typing` is not loaded.
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Value = bool | int | float | str
+    Value = bool | int | float | str | list[str]
 
 
 def parse_value(kind: str, text: str) -> "Value":
@@ -25,6 +25,8 @@ def parse_value(kind: str, text: str) -> "Value":
         return parse_int(text)
     if kind == DURATION:
         return parse_duration_ns(text) / NANOSECONDS_PER_S
+    if kind == STRINGS:
+        return [text] if text else []
     return text
 
 
@@ -76,7 +78,11 @@ def _parse(
                 at += 1
             else:
                 raise FlagError(f"flag needs an argument: -{name}")
-        given[option.attribute] = _read(option, text)
+        value = _read(option, text)
+        before = given.get(option.attribute)
+        if isinstance(value, list) and isinstance(before, list):
+            value = before + value
+        given[option.attribute] = value
     return given, list(argv[at:])
 
 

@@ -8,6 +8,7 @@ as Go would print them (`1m0s`, not `60s`), since the usage shows them.
 BOOL = "bool"
 INT = "int"
 STRING = "string"
+STRINGS = "strings"  # a string that may be given again; Go's usage calls it a string, too
 DURATION = "duration"
 
 
@@ -54,6 +55,7 @@ OPTIONS = (
     _o("reconnect-delay", DURATION, "5s", "Delay before the first reconnection attempt"),
 
     _o("reconnect-max-delay", DURATION, "1m0s", "Longest delay between reconnection attempts, which repeated failures grow to"),  # noqa: E501
+    _o("pass-file", STRING, "", "File that holds the password, - for standard input (SEVPN_PASS_FILE names one, too)"),  # noqa: E501
     _o("once", BOOL, "false", "End after the first failed or lost session, with its exit code, instead of reconnecting"),  # noqa: E501
     _o("ca-file", STRING, "", "File of additional CA certificates (PEM) to trust"),
     _o("state-dir", STRING, "/run/sevpn", "Directory for the journal of changes, locks and control socket"),  # noqa: E501

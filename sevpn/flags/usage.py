@@ -2,19 +2,18 @@
 
 Pure; loaded only to say something before the program ends.
 
-Where it goes is Go's choice too: stderr, both for a bad flag (exit 2) and for -h (exit 0).
-Help on stdout would be the GNU custom, but the flags are promised to be exactly Go's, and
-a script written for the Go tool reads `2>&1`, which works either way.
+`sevpn help flags` prints it. -h is shorter (see `help`); a bad flag gets its reason and one line of
+advice (see `advice`) instead of Go's whole list, which pushed the reason off the screen.
 """
 
-from sevpn.flags.options import BOOL, DURATION, INT, OPTIONS, STRING, Option
+from sevpn.flags.options import BOOL, DURATION, INT, OPTIONS, STRING, STRINGS, Option
 
 # mypy takes it for true; at run time `typing` is not loaded.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ZERO = {BOOL: "false", INT: "0", DURATION: "0s", STRING: ""}
+_ZERO = {BOOL: "false", INT: "0", DURATION: "0s", STRING: "", STRINGS: ""}
 _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 
 
@@ -30,12 +29,12 @@ def usage_text(program: str = "sevpn", options: "Sequence[Option] | None" = None
 
 def _entry(option: Option) -> str:
     """Return a flag's two lines, or one for a boolean of one letter, as PrintDefaults does."""
-    head = f"  -{option.name}" + ("" if option.kind == BOOL else f" {option.kind}")
+    head = f"  -{option.name}" + ("" if option.kind == BOOL else f" {option.kind.rstrip('s')}")
     # Four spaces before the tab line up at tab stops of both 4 and 8.
     gap = "\t" if len(head) <= 4 else "\n    \t"
     default = ""
     if option.default != _ZERO[option.kind]:
-        shown = quote(option.default) if option.kind == STRING else option.default
+        shown = quote(option.default) if option.kind in (STRING, STRINGS) else option.default
         default = f" (default {shown})"
     return f"{head}{gap}{option.help}{default}\n"
 

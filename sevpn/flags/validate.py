@@ -28,10 +28,10 @@ DNS_MODES = ("auto", "file", "resolved", "resolvconf", "none")
 def validate(config: "Config") -> None:
     """Judge every value that can be judged alone. Raises: UsageError with a hint."""
     _check_host(config.host)
-    _check_name("user", config.user)
+    _check_bytes("user", config.user)
     if not config.user:
         raise UsageError("-user is missing", "give the name to log in with: -user NAME")
-    _check_name("pass", config.password)
+    _check_bytes("pass", config.password)
     _check_name("hub", config.hub)
     if not config.hub:
         raise UsageError("-hub is empty", "leave it out for the hub DEFAULT, or give a name")
@@ -114,6 +114,17 @@ def _check_host(host: str) -> None:
 
 def _check_name(flag: str, text: str) -> None:
     _check_text(flag, text, NAME_MAX_BYTES)
+
+
+def _check_bytes(flag: str, text: str) -> None:
+    """Refuse only what has no place: another charset's bytes were stored by other clients."""
+    if "\0" in text:
+        raise UsageError(f"-{flag} contains a NUL character", "leave it out")
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if size > NAME_MAX_BYTES:
+        raise UsageError(
+            f"-{flag} is {size} bytes long", f"the protocol takes at most {NAME_MAX_BYTES} bytes"
+        )
 
 
 def _check_text(flag: str, text: str, most_bytes: int) -> None:

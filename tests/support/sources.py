@@ -23,10 +23,18 @@ class Import(NamedTuple):
 
 @cache
 def project_files() -> tuple[Path, ...]:
-    """Return every file that is tracked, or would be if it were added."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-    paths = (ROOT / name.decode() for name in listed.split(b"\0") if name)
+    """Return every file that is tracked, or would be if it were added.
+
+    In an unpacked archive without .git: all but what the recipes make.
+    """
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+        paths = [ROOT / name.decode() for name in listed.split(b"\0") if name]
+    else:
+        made = {".cache", ".venv", "dist", "__pycache__", ".hypothesis"}
+        found = (path for path in ROOT.rglob("*") if path.suffix not in {".so", ".pyc"})
+        paths = [path for path in found if not made & set(path.relative_to(ROOT).parts)]
     return tuple(sorted(path for path in paths if path.is_file() and not path.is_symlink()))
 
 

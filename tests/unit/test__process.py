@@ -6,38 +6,77 @@ import ctypes
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sevpn._process import overwrite_arguments
+from sevpn._process import hide_argument, hide_variable, set_echo
 from support.require import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def hide(memory: bytes, name: bytes, hider: object = hide_argument) -> tuple[bytes, int]:
+    buffer = ctypes.create_string_buffer(memory, len(memory) or 1)
+    start = ctypes.addressof(buffer)
+    found = hider(start, start + len(memory), name)  # type: ignore[operator]
+    return buffer.raw[: len(memory)], found
 
 
 @pytest.mark.parametrize(
-    ("memory", "secret", "after", "found"),
+    ("memory", "after", "found"),
     [
-        (b"a\0-pass\0secret\0", b"secret", b"a\0-pass\0******\0", 1),
-        (b"secretsecretsecre", b"secret", b"************secre", 2),
-        (b"aaaa", b"aa", b"****", 2),
-        (b"secret", b"secret", b"******", 1),
-        (b"secre", b"secret", b"secre", 0),
-        (b"anything", b"", b"anything", 0),
-        (b"", b"x", b"", 0),
+        (b"a\0-pass\0secret\0-x\0", b"a\0-pass\0******\0-x\0", 1),
+        (b"a\0--pass\0longer secret\0", b"a\0--pass\0********\0\0\0\0\0\0", 1),
+        (b"a\0-pass=secret\0secret\0", b"a\0-pass=******\0secret\0", 1),
+        (b"a\0-pass\0e\0eee\0", b"a\0-pass\0*\0eee\0", 1),
+        (b"a\0-pass=\0e\0", b"a\0-pass=\0e\0", 1),
+        (b"a\0-pass\0\0e\0", b"a\0-pass\0\0e\0", 1),
+        (b"a\0-pass\0b\0-pass\0c", b"a\0-pass\0*\0-pass\0*", 2),
+        (b"a\0-pass-file\0f\0pass\0-passw=x\0", b"a\0-pass-file\0f\0pass\0-passw=x\0", 0),
+        (b"-pass", b"-pass", 0),
+        (b"-pas", b"-pas", 0),
+        (b"", b"", 0),
     ],
 )
-def test_overwrite(memory: bytes, secret: bytes, after: bytes, found: int) -> None:
-    buffer = ctypes.create_string_buffer(memory, len(memory) or 1)
-    start = ctypes.addressof(buffer)
-    assert overwrite_arguments(start, start + len(memory), secret) == found
-    assert buffer.raw[: len(memory)] == after
+def test_hide_argument(memory: bytes, after: bytes, found: int) -> None:
+    assert hide(memory, b"pass") == (after, found)
 
 
-def test_no_area() -> None:
-    assert overwrite_arguments(0, 0, b"x") == 0
-    assert overwrite_arguments(0, 100, b"x") == 0
-    assert overwrite_arguments(100, 50, b"x") == 0
-    with pytest.raises(TypeError):
-        overwrite_arguments(0, 0, None)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("memory", "after", "found"),
+    [
+        (b"A=1\0FLAGS=-pass x\0B=2\0", b"A=1\0FLAGS=" + bytes(7) + b"\0B=2\0", 1),
+        (b"XFLAGS=1\0FLAGS\0FLAGSX=2\0", b"XFLAGS=1\0FLAGS\0FLAGSX=2\0", 0),
+        (b"FLAGS=", b"FLAGS=", 1),
+        (b"", b"", 0),
+    ],
+)
+def test_hide_variable(memory: bytes, after: bytes, found: int) -> None:
+    assert hide(memory, b"FLAGS", hide_variable) == (after, found)
+
+
+@pytest.mark.parametrize("hider", [hide_argument, hide_variable])
+def test_no_area(hider: Callable[[int, int, bytes], int]) -> None:
+    assert hider(0, 0, b"x") == 0
+    assert hider(0, 100, b"x") == 0
+    assert hider(100, 50, b"x") == 0
+    assert hider(100, 150, b"") == 0
+
+
+def test_echo_without_a_terminal() -> None:
+    with open("/dev/null", "rb") as file:
+        assert set_echo(file.fileno(), False) is True
+
+
+def test_echo() -> None:
+    main, terminal = os.openpty()
+    assert set_echo(terminal, False) is True
+    assert set_echo(terminal, True) is False
+    assert set_echo(terminal, True) is True
+    os.close(main)
+    os.close(terminal)
 
 
 def test_core_dumps_are_forbidden() -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     (f"{PACKAGE}.errors", "base", 0),
     (f"{PACKAGE}.constants", "base", 0),
     (f"{PACKAGE}.log", "base", 0),
+    (f"{PACKAGE}.output", "base", 0),
     (f"{PACKAGE}.config", "base", 0),
     (f"{PACKAGE}.flags", "base", 0),
     (f"{PACKAGE}.jsontext", "base", 0),

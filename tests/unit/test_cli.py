@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from sevpn import __version__, cli, commands, errors, log
 from sevpn.errors import SevpnError
+from sevpn.flags.help import HELP
+from sevpn.flags.options import OPTIONS
 
 NEEDED = ["-host", "vpn.test", "-user", "alice"]
 
@@ -62,25 +65,84 @@ def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
 def test_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked for, so on stdout; one screen."""
     assert cli.main([flag]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("Usage of sevpn:\n")
+    assert err == ""
+    assert out.count("\n") <= 30
+    assert max(map(len, out.splitlines())) <= 80
+    for word in ("status", "wait", "cleanup", "-host", "-pass-file", "exit codes", "help flags"):
+        assert word in out
+
+
+def test_help_names_every_flag() -> None:
+    for option in OPTIONS:
+        assert option.is_hidden or re.search(rf"-{option.name}\b", HELP), option.name
+
+
+def test_help_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help"]) == 0
+    assert capsys.readouterr().out == HELP
+    assert cli.main(["help", "flags"]) == 0
+    assert capsys.readouterr().out.startswith("Usage of sevpn:\n")
+    assert cli.main(["help", "wait"]) == 0
+    assert capsys.readouterr().out.startswith("Usage of sevpn wait:\n")
+    assert cli.main(["help", "office.vpn"]) == errors.EXIT_USAGE
+
+
+@pytest.mark.parametrize("word", ["-V", "version"])
+def test_version_as_others_have_it(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([word]) == 0
+    assert capsys.readouterr().out == f"sevpn {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["foo"], "unknown command 'foo'"),
+        (["statsu"], "did you mean status?"),
+        (["-v", "status"], "the command comes first: sevpn status"),
+        ([*NEEDED, "-insecure", "false", "-ca-file", "x"], "-insecure=false"),
+        ([*NEEDED, "extra"], "'extra' would be ignored"),
+        ([*NEEDED, "--", "-v"], "'-v' would be ignored"),
+    ],
+)
+def test_words_that_would_be_ignored(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == errors.EXIT_USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 @pytest.mark.parametrize(
     ("flags", "first"),
     [
-        (["-bogus"], "flag provided but not defined: -bogus"),
-        (["-host"], "flag needs an argument: -host"),
-        (["---x"], "bad flag syntax: ---x"),
-        (["-reconnect-delay", "5"], 'invalid value "5" for flag -reconnect-delay: parse error'),
+        (["-bogus"], "flag provided but not defined: -bogus\nsee sevpn -h"),
+        (["-hots", "a"], "flag provided but not defined: -hots\ndid you mean -host? see sevpn -h"),
+        (["-host"], "flag needs an argument: -host\nsee sevpn -h"),
+        (["---x"], "bad flag syntax: ---x\nsee sevpn -h"),
+        (
+            ["-reconnect-delay", "5"],
+            'invalid value "5" for flag -reconnect-delay: parse error\n'
+            "a duration needs a unit, as in 5s or 1m30s; see sevpn -h",
+        ),
+        (
+            ["wait", "-timeout", "5"],
+            'invalid value "5" for flag -timeout: parse error\n'
+            "a duration needs a unit, as in 5s or 1m30s; see sevpn wait -h",
+        ),
+        (
+            ["-insecure=no"],
+            'invalid boolean value "no" for -insecure: parse error\n'
+            "a boolean is written -insecure or -insecure=false; see sevpn -h",
+        ),
     ],
 )
 def test_bad_flag(flags: list[str], first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Go's reason, and what to do: two lines."""
     assert cli.main(flags) == errors.EXIT_USAGE
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == [first, "Usage of sevpn:"]
+    assert capsys.readouterr().err == f"{first}\n"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +252,9 @@ def environment() -> dict[str, str]:
         ("-version >/dev/full", 4),
         ("-h 2>&-", 0),
         ("-bogus 2>&-", 2),
+        ("status >/dev/full", 4),
+        ("cleanup >/dev/full", 4),
+        ("-h >/dev/full", 4),
         ("-bogus 2>/dev/full", 2),
         ("-host x 2>&-", 2),
     ],
@@ -297,3 +362,8 @@ def test_signal_handled_late() -> None:
         finally:
             run.kill()
     assert (run.returncode, out, err) == (0, "undone\n", "ending on a signal\n")
+
+
+def test_help_names_no_flag_that_is_none() -> None:
+    known = {option.name for option in OPTIONS} | {"flag"}
+    assert set(re.findall(r"(?<!\S)-([a-z][a-z0-9-]*)", HELP)) <= known

@@ -10,7 +10,7 @@ from sevpn.flags.errors import FlagError, HelpRequested
 def test_defaults() -> None:
     assert read("status", []) == {"json": False, "tap": "", "state_dir": "/run/sevpn"}
     assert read("wait", []) == {"timeout": 0.0, "tap": "", "state_dir": "/run/sevpn"}
-    assert read("cleanup", []) == {"state_dir": "/run/sevpn"}
+    assert read("cleanup", []) == {"quiet": False, "state_dir": "/run/sevpn"}
 
 
 def test_given() -> None:
@@ -23,7 +23,7 @@ def test_given() -> None:
 def test_refused(command: str) -> None:
     with pytest.raises(FlagError, match="^flag provided but not defined: -host$") as caught:
         read(command, ["-host", "x"])
-    assert caught.value.usage.startswith(f"Usage of sevpn {command}:\n")
+    assert caught.value.advice == f"see sevpn {command} -h"
     with pytest.raises(HelpRequested, match=f"^Usage of sevpn {command}:\n"):
         read(command, ["-h"])
     with pytest.raises(UsageError, match="takes only flags, not 'vpn0'"):

@@ -69,10 +69,19 @@ def test_all_of_them(start: Start, later: Later, where: list[str]) -> None:
     assert main(where) == 0
 
 
-@pytest.mark.parametrize("timeout", [[], ["-timeout", "100ms"], ["-timeout", "1h"]])
+@pytest.mark.parametrize("timeout", [[], ["-timeout", "100ms"]])
 def test_nobody_runs(where: list[str], timeout: list[str]) -> None:
     with pytest.raises(NotRunningError, match="^no sevpn runs$"):
         main([*where, *timeout])
+
+
+def test_a_timeout_is_used_to_its_end(
+    start: Start, later: Later, where: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while nobody runs yet: the service may be started after us."""
+    monkeypatch.setattr(command, "START_GRACE_S", 0.0)
+    later(0.3, lambda: start().enter("ready"))
+    assert main([*where, "-timeout", "60s"]) == 0
 
 
 def test_the_run_ends_meanwhile(start: Start, later: Later, where: list[str]) -> None:

@@ -25,6 +25,7 @@ def refusal(**values: bool | int | float | str) -> UsageError:
     "values",
     [
         {},
+        {"user": "m\udcfcller", "password": "p\udce4ssw\udcf6rd\udca7"},
         {"password": "", "hub": "h" * 255, "user": "\u00f6" * 127},
         {"host": "192.0.2.1"},
         {"host": "2001:db8::1"},
@@ -58,7 +59,8 @@ def test_accepted(values: dict[str, bool | int | float | str]) -> None:
         ({"host": "\udcff"}, "not UTF-8"),
         ({"user": "\u00f6" * 128}, "256 bytes"),
         ({"user": "a\0b"}, "NUL"),
-        ({"password": "secret\udcff"}, "-pass is not UTF-8"),
+        ({"hub": "\udcff"}, "-hub is not UTF-8"),
+        ({"password": "a\0b"}, "-pass contains a NUL"),
         ({"password": "p" * 256}, "-pass is 256 bytes"),
         ({"hub": "h" * 256}, "-hub is 256 bytes"),
         ({"port": 0}, "-port 0"),

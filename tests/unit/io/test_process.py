@@ -14,7 +14,7 @@ from sevpn.io import process
 PROGRAM = (
     "import sys\n"
     "from sevpn.io.process import hide_secret\n"
-    "hide_secret(sys.argv[1].partition('=')[2])\n"
+    "hide_secret()\n"
     "print('ready', flush=True)\n"
     "sys.stdin.read()\n"
 )
@@ -39,14 +39,34 @@ def command_line(*arguments: str) -> tuple[list[bytes], str]:
 
 
 def test_secret_is_starred() -> None:
-    shown, _ = command_line("-pass=hunter2", "-user", "me", "again hunter2")
-    assert shown == [b"-pass=*******", b"-user", b"me", b"again *******"]
+    """And nothing else, or its letters could be told from other words."""
+    shown, _ = command_line("-pass=hunter2", "-user", "hunter2", "again hunter2")
+    assert shown == [b"-pass=*******", b"-user", b"hunter2", b"again hunter2"]
 
 
-@pytest.mark.parametrize("secret", ["ä€😀", "\udcff\udcfe"])
-def test_secret_of_any_bytes(secret: str) -> None:
-    shown, _ = command_line(f"-pass={secret}")
-    assert shown == [b"-pass=" + b"*" * len(os.fsencode(secret))]
+@pytest.mark.parametrize(
+    "secret", ["\u00e4\u20ac\U0001f600", "\udcff\udcfe\udcff\udcfe\udcfe", "x" * 100]
+)
+def test_a_long_secret_of_any_bytes_is_eight_stars(secret: str) -> None:
+    shown, _ = command_line("-pass", secret, "-user")
+    stars = min(8, len(os.fsencode(secret)))
+    assert [word for word in shown if word] == [b"-pass", b"*" * stars, b"-user"]
+
+
+def test_the_units_variable_is_emptied() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SEVPN_FLAGS": "-pass hunter2"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        shown = Path(f"/proc/{run.pid}/environ").read_bytes()
+        run.communicate("")
+    assert b"hunter2" not in shown
+    assert b"SEVPN_FLAGS=" in shown
 
 
 def test_no_secret() -> None:
@@ -57,8 +77,13 @@ def test_strange_stat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where /proc does not tell (a sandbox), nothing is touched and nothing fails."""
     calls: list[object] = []
     monkeypatch.setattr(process, "forbid_core_dumps", lambda: calls.append("dumps"))
-    monkeypatch.setattr(process, "overwrite_arguments", lambda *_: calls.append("written"))
+    monkeypatch.setattr(
+        process, "hide_argument", lambda start, _end, _name: start and calls.append("argv")
+    )
+    monkeypatch.setattr(
+        process, "hide_variable", lambda start, _end, _name: start and calls.append("environment")
+    )
     for text in ("", "1 (a) b) S 1 2 3", "1 (a) " + "x " * 60, "1 (a) " + "0 " * 60):
         monkeypatch.setattr(process, "read_text", lambda _path, text=text: text)
-        process.hide_secret("secret")
+        process.hide_secret()
     assert calls == ["dumps"] * 4
