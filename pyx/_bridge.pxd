@@ -12,6 +12,7 @@ cdef struct BridgeCounters:
     uint64_t frames_down        # server -> TAP, of the streams before this one
     uint64_t bytes_down
     uint64_t drops_invalid      # blocks no frame can be, of the streams before this one
+    uint64_t heard              # blocks and keepalives that came
     uint64_t blocked            # times the socket took no more: the TAP waits meanwhile
     uint64_t waits              # epoll_wait() calls
     uint64_t rests              # pauses in which the TAP gathered small frames

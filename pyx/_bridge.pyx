@@ -39,8 +39,8 @@ from sevpn._offload cimport (
 )
 from sevpn._tls cimport TLS_EOF, Stream
 from sevpn.capture cimport CAPTURE_ARP as C_ARP, CAPTURE_DHCP as C_DHCP, is_wanted
+from sevpn.clock cimport now_ms
 from sevpn.linux cimport (
-    CLOCK_BOOTTIME,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
@@ -53,13 +53,11 @@ from sevpn.linux cimport (
     c_close,
     c_read,
     c_write,
-    clock_gettime,
     epoll_create1,
     epoll_ctl,
     epoll_event,
     epoll_wait,
     epoll_wait_ns,
-    timespec,
     writev,
 )
 from sevpn.wire cimport load_u16, store_u16, store_u32
@@ -97,12 +95,6 @@ cdef enum:
     GROUP_MAX_FRAMES = 128
     PUSH_ROUNDS = 4             # sends before the other direction gets its turn
     REST_NS = 50000             # how long a crowded TAP gathers frames, see uplink_judge()
-
-
-cdef uint64_t _now_ms() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_BOOTTIME, &now)
-    return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
 
 
 cdef int _watch(int epoll_fd, int fd, uint32_t events, uint32_t who) except -1:
@@ -188,7 +180,7 @@ cdef class Bridge:
         self.blocked = self.hung_up = False
         self.up.in_segment = 0
         self.reason = 0
-        self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = _now_ms()
+        self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = now_ms()
         self.up.fill_bytes = FILL_MAX_BYTES
         _watch(
             self.epoll_fd, stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
@@ -223,7 +215,7 @@ cdef class Bridge:
             _watch(self.rest_fd, wake_fd, EPOLLIN, WHO_WAKE)
             self.wake_fd = wake_fd
         if timeout_ms >= 0:
-            deadline_ms = <int64_t>_now_ms() + timeout_ms
+            deadline_ms = <int64_t>now_ms() + timeout_ms
         with nogil:
             reason = self._loop(deadline_ms)
         return reason
@@ -262,6 +254,20 @@ cdef class Bridge:
     def last_received_s(self) -> float:
         """When the last complete block or keepalive came (seconds since boot)."""
         return self.last_received_ms / 1000.0
+
+    @property
+    def heard(self) -> int:
+        """How many blocks and keepalives have come: it grows with each sign of life.
+
+        Whoever asks "since then?" compares this and not the time: an answer may come in the
+        very millisecond of the question.
+        """
+        return self.counters.heard
+
+    @property
+    def unparsed(self) -> bytes:
+        """The first bytes that are no block, after FRAMING; 16 at most."""
+        return self.plain[self.plain_start:min(self.plain_end, self.plain_start + 16)]
 
     @property
     def last_sent_s(self) -> float:
@@ -317,7 +323,7 @@ cdef class Bridge:
             else:
                 wait_ms = -1
             if deadline_ms >= 0:
-                left_ms = deadline_ms - <int64_t>_now_ms()
+                left_ms = deadline_ms - <int64_t>now_ms()
                 if left_ms <= 0:
                     return 0
                 if wait_ms < 0:
@@ -338,7 +344,7 @@ cdef class Bridge:
                         self.hung_up = True
                     if events[i].events & EPOLLOUT and self.blocked:
                         self.blocked = False
-                        self.up.blocked_ms = _now_ms()
+                        self.up.blocked_ms = now_ms()
                 else:
                     self.reason |= R_WAKE
             if self.stream is None:
@@ -419,7 +425,8 @@ cdef class Bridge:
             if count < REF_COUNT:
                 break
         if items:
-            self.last_received_ms = _now_ms()
+            self.counters.heard += <uint64_t>items
+            self.last_received_ms = now_ms()
         if self.plain_start:
             memmove(self.plain, self.plain + self.plain_start, self.plain_end - self.plain_start)
             self.plain_end -= self.plain_start
@@ -474,7 +481,7 @@ cdef class Bridge:
         if left < 0:
             self.reason |= R_BROKEN
         elif left == 0:
-            self.last_sent_ms = _now_ms()
+            self.last_sent_ms = now_ms()
         elif not self.blocked:
             self.blocked = True
             self.counters.blocked += 1

@@ -13,7 +13,7 @@ cdef void uplink_woken(Uplink* up) noexcept nogil:
     """Note that the TAP, which was empty, has something now."""
     if not up.tap_ready:
         up.tap_ready = True
-        up.busy_since_ms = _now_ms()
+        up.busy_since_ms = now_ms()
 
 
 cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
@@ -26,7 +26,7 @@ cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
         up.fill_bytes = min(up.fill_bytes * 2, <size_t>FILL_MAX_BYTES)
     else:
         up.fill_bytes = max(up.fill_bytes // 2, <size_t>FILL_MIN_BYTES)
-        up.blocked_ms = _now_ms()
+        up.blocked_ms = now_ms()
 
 
 cdef void uplink_judge(Uplink* up, uint32_t reads, size_t filled) noexcept nogil:
@@ -93,7 +93,7 @@ cdef size_t uplink_fill(Uplink* up, size_t limit) noexcept nogil:
     cdef Py_ssize_t got
     if limit > ARENA_BYTES:
         limit = ARENA_BYTES
-    up.now_ms = _now_ms()
+    up.now_ms = now_ms()
     while at + 4 + FRAME_ROOM_BYTES <= limit:
         if not is_open:
             is_open = True

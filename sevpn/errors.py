@@ -25,6 +25,7 @@ class SevpnError(Exception):
     """
 
     exit_code = EXIT_INTERNAL
+    patience_s = 0.0  # the least time before another try makes sense
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -67,6 +68,12 @@ class ServerError(SevpnError):
     def __init__(self, code: int, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.code = code
+
+
+class BusyError(ServerError):
+    """The server refused for now: the hub is offline, a limit is reached. Worth another try."""
+
+    exit_code = EXIT_NETWORK
 
 
 class LeaseError(SevpnError):

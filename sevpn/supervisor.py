@@ -15,7 +15,14 @@ from sevpn import log
 from sevpn._bridge import Bridge
 from sevpn.control.control import Control, socket_path
 from sevpn.control.view import View
-from sevpn.errors import CertificateError, HostError, ServerError, SevpnError, TransportError
+from sevpn.errors import (
+    BusyError,
+    CertificateError,
+    HostError,
+    ServerError,
+    SevpnError,
+    TransportError,
+)
 from sevpn.host import plan
 from sevpn.host.lock import (
     Lock,
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
 
 BACKOFF_FACTOR = 1.5
 RESUMED_TOO_SHORT_S = 2.0  # a resumed connection that ends sooner is none (6.9)
+MUTE_MAX = 2  # a server whose session is stuck goes on granting resumes for ever
 MOVED_RECENTLY_S = 10.0  # a session that a change of networks has cost is replaced at once
 
 
@@ -107,7 +115,8 @@ class Supervisor:
         self.state = RunState(self._started_s)
         self._agent = LoginAgent(loop, config, self._enter)
         self._task: Task | None = None
-        self._mac = mac or stable_mac(config.host, config.hub, config.user)
+        self._mac = mac or stable_mac(config.host, config.hub, config.user, config.state_dir)
+        self._message = ""  # what the server said last
         self._moved_s = -MOVED_RECENTLY_S  # when a change of networks cost a connection
         self._pinned: set[str] = set()  # server addresses with a host route of ours
 
@@ -214,8 +223,9 @@ class Supervisor:
         try:
             await self._bring_up(session)
             is_resumed = False
+            mute = 0  # resumed connections in a row on which nothing came
             while True:
-                since_s = now_s()
+                since_s, heard = now_s(), self._bridge.heard
                 try:
                     await self._tunnel.serve(session)
                 except Lost as lost:
@@ -229,6 +239,11 @@ class Supervisor:
                 self._view.session = None
                 is_ours = self._moved_s >= since_s  # not the server's doing
                 if is_resumed and not is_ours and now_s() - since_s < RESUMED_TOO_SHORT_S:
+                    break
+                is_mute = is_resumed and not is_ours and self._bridge.heard == heard
+                mute = mute + 1 if is_mute else 0
+                if mute == MUTE_MAX:
+                    log.info("the server resumes the session and says nothing: logging in anew")
                     break
                 self._enter(RECONNECTING)
                 successor = await resume(self._loop, self._agent, self._roamer, session)
@@ -265,7 +280,8 @@ class Supervisor:
         welcome = session.welcome
         self._enter(CONFIGURING)
         log.info(f"session {welcome.session_name} on {session.product}")
-        if welcome.message:
+        if welcome.message and welcome.message != self._message:
+            self._message = welcome.message  # long ones at each new login would hide the rest
             log.info(f"message of the server: {welcome.message}")
         server_ip = session.connection.address.text
         steps = []
@@ -285,10 +301,9 @@ class Supervisor:
     def _is_final(self, error: SevpnError) -> bool:
         """Tell whether trying again cannot help: a person must act first."""
         if isinstance(error, ServerError):
-            from sevpn.proto.codes import RETRY_NO, retry_of
-
             never = error.code == 126  # AutoDisconnect: the server wants an end
-            return never or (retry_of(error.code) == RETRY_NO and not self._was_established)
+            is_busy = isinstance(error, BusyError)
+            return never or not (is_busy or self._was_established)
         if isinstance(error, CertificateError):
             return not self._was_established
         return isinstance(error, HostError) and not self._tunnel.was_ready
@@ -302,12 +317,7 @@ class Supervisor:
             self._moved_s = -MOVED_RECENTLY_S  # once
             log.info("the local network changed: logging in anew")
             return
-        least_s = 0.0
-        if isinstance(error, ServerError):
-            from sevpn.proto.codes import RETRY_NO, RETRY_SLOW, RETRY_SLOW_S, retry_of
-
-            if retry_of(error.code) in (RETRY_SLOW, RETRY_NO):
-                least_s = RETRY_SLOW_S
+        least_s = error.patience_s if error is not None else 0.0
         delay_s = self._backoff.next_s(posix.urandom(1)[0], least_s)
         if error is not None:
             log.error(str(error), error.hint)

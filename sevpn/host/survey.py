@@ -45,6 +45,15 @@ def path_to(host: Host, address: str, tap_ifname: str) -> dict[str, Any] | None:
             target = gateway if gateway and ":" not in gateway else address
             then = pins.ask_kernel(host, target, ifindex)
             source = then.source if then is not None else ""
+    if way is None:
+        # This host itself: the kernel's route leads to lo, but the connection's local address
+        # is one of the host's own, and no change of a link takes it away.
+        return {
+            "source": source,
+            "gateway": None,
+            "ifname": ifname_of(ifindex),
+            "addresses": [source],
+        }
     family = AF_INET6 if ":" in address else AF_INET
     local = [one.local for one in addresses(host, family) if one.ifindex == ifindex]
     return {

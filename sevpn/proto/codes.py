@@ -6,7 +6,7 @@ request was malformed. What the client finds out by itself has classes of its ow
 errors.py; those numbers are here because a server may send any. Source: protocol.md 5.4.
 """
 
-from sevpn.errors import ServerError
+from sevpn.errors import BusyError, ServerError
 
 RETRY_NO = "no"  # stop and tell the user
 RETRY_SLOW = "slow"  # wait RETRY_SLOW_S at least
@@ -14,6 +14,9 @@ RETRY_YES = "yes"  # reconnect with the ordinary delay
 RETRY_AT_ONCE = "at once"  # a full new login right away is fine
 
 RETRY_SLOW_S = 60.0
+WRONG_PASSWORD = 9
+RADIUS_SILENCE_S = 9.5  # two tries of 5 s each, or one of 10
+RADIUS_PATIENCE_S = 300.0  # a directory that locks accounts must not be asked often
 
 _LICENCE = "a matter of the server's licence or edition: ask its operator"
 _OPERATOR = "ask the server's operator"
@@ -37,7 +40,8 @@ CODES: dict[int, tuple[str, str, str]] = {
     8: ("the virtual hub does not exist", "check -hub", RETRY_NO),
     9: (
         "the user name or the password is wrong",
-        "check -user, -pass and -hub; RADIUS and domain users need -plain-password",
+        "check -user, -pass and -hub; RADIUS and domain users need -plain-password; users with a "
+        "certificate cannot log in with sevpn yet",
         RETRY_NO,
     ),
     10: ("the virtual hub is offline or stopping", _LATER, RETRY_SLOW),
@@ -110,10 +114,40 @@ CODES: dict[int, tuple[str, str, str]] = {
 
 def error_for(code: int) -> ServerError:
     """Return the error to raise for a code of the server, known or not."""
-    meaning, remedy, _ = CODES.get(
-        code, ("the server refused for a reason that this client does not know", _OPERATOR, "")
+    meaning, remedy, retry = CODES.get(
+        code,
+        ("the server refused for a reason that this client does not know", _OPERATOR, RETRY_SLOW),
     )
-    return ServerError(code, f"{meaning} (server error {code})", remedy)
+    kind = ServerError if retry == RETRY_NO else BusyError
+    error = kind(code, f"{meaning} (server error {code})", remedy)
+    if retry in (RETRY_NO, RETRY_SLOW):
+        error.patience_s = RETRY_SLOW_S
+    return error
+
+
+def explain_refusal(
+    error: ServerError, *, plain_password: bool, has_password: bool, took_s: float
+) -> ServerError:
+    """Return the error with what only the client knows of this login.
+
+    `took_s`: a server asks RADIUS with a patience of 10 s and more, so a refusal that took so
+    long is nobody's word about the password.
+    """
+    if error.code != WRONG_PASSWORD:
+        return error
+    if not has_password:
+        error.hint = f"no password was given (-pass-file, SEVPN_PASS_FILE); {error.hint}"
+    elif plain_password and took_s >= RADIUS_SILENCE_S:
+        late = BusyError(
+            error.code,
+            f"the login was refused after {took_s:.0f} s (server error {error.code})",
+            "the server's RADIUS or domain controller is probably down or slow",
+        )
+        late.patience_s = RADIUS_PATIENCE_S
+        return late
+    elif plain_password:
+        error.hint = "check -user, -pass and -hub"
+    return error
 
 
 def retry_of(code: int) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sevpn.dhcp.lease import Lease
     from sevpn.session.network import Network
 
+# Policies under which no DHCP server can be reached (protocol.md 5.2).
+DHCP_FORBIDDEN_BY = ("FilterIPv4", "DHCPFilter")
 ANNOUNCEMENTS = 2  # RFC 5227 2.3: now and 2 s later
 ANNOUNCE_GAP_S = 2.0
 COMPLAIN_S = 5.0  # dnsmasq pings for 3 s before it offers an address
@@ -57,6 +59,7 @@ class LeaseKeeper:
         "_probe",
         "_rng",
         "_watch",
+        "policy",
         "renewals",
     )
 
@@ -81,6 +84,7 @@ class LeaseKeeper:
         self._announce_s = 0.0
         self._frames: list[bytes] = []
         self.renewals = 0
+        self.policy: dict[str, int] = {}  # of the user, as the server told (protocol.md 5.2)
 
     @property
     def lease(self) -> "Lease | None":
@@ -133,6 +137,8 @@ class LeaseKeeper:
                 self._probe.receive(frame, now_s)
             if self._watch is not None:
                 self._watch.receive(frame, now_s)
+                for text in self._watch.take_warnings():
+                    log.warning(text)
         else:
             self._dhcp.receive(frame, now_s)
 
@@ -197,11 +203,24 @@ class LeaseKeeper:
     def _complain(self, seconds: float) -> None:
         """Say that nobody answers, once it is longer than a slow server takes."""
         message = f"no DHCP answer for {seconds:.0f} s"
-        hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
+        hint = self._dhcp_hint()
         if self._once and seconds >= GIVE_UP_S:
             raise LeaseError(message, hint)
         if seconds >= COMPLAIN_S:
             log.warning(f"{message}: {hint}")
+
+    def _dhcp_hint(self) -> str:
+        """Return what to try: the server's policy may leave nothing to try."""
+        for name in DHCP_FORBIDDEN_BY:
+            if self.policy.get(name):
+                return (
+                    f"the policy {name} of this user lets no DHCP through: ask the server's "
+                    "operator, or use -no-dhcp and set an address by hand"
+                )
+        hint = "is there a DHCP server in the hub's network? -no-dhcp goes without"
+        if self.policy.get("CheckMac"):
+            hint += "; a session of ours that was not ended properly blocks this MAC for a while"
+        return hint
 
     def _judge_probe(self, now_s: float) -> None:
         probe, lease = self._probe, self._pending

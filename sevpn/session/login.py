@@ -13,7 +13,7 @@ from sevpn.constants import (
     PLAIN_LOGIN_TIMEOUT_S,
     REDIRECT_MAX_HOPS,
 )
-from sevpn.errors import HandshakeError, TransportError
+from sevpn.errors import HandshakeError, ServerError, TransportError
 from sevpn.io.connect import Connection, Dialer, show
 from sevpn.io.files import os_title
 from sevpn.io.loop import Loop, now_s
@@ -103,13 +103,15 @@ async def _negotiate(
 class LoginAgent:
     """Logs in to one hub as one user, as often as it is asked."""
 
-    __slots__ = ("_config", "_dialer", "_enter", "_loop")
+    __slots__ = ("_asked_s", "_config", "_dialer", "_enter", "_has_tried", "_loop")
 
     def __init__(self, loop: Loop, config: "Config", enter: "Callable[[str], None]") -> None:
         self._enter = enter  # told CONNECTING and AUTHENTICATING
         self._loop = loop
         self._config = config
         self._dialer = Dialer(config.insecure, config.ca_file)
+        self._has_tried = False
+        self._asked_s = 0.0  # when the password was given
 
     def _login(self, connection: Connection, ticket: bytes) -> Login:
         config = self._config
@@ -128,11 +130,29 @@ class LoginAgent:
             hostname=posix.uname().nodename,
             os_title=os_title(),
             os_version=posix.uname().release,
-            unique_id=unique_id(config.host, config.hub, config.user),
+            unique_id=unique_id(config.host, config.hub, config.user, config.state_dir),
         )
 
     async def log_in(self) -> Established:
         """Resolve, connect, log in. Raises a SevpnError that says who must act."""
+        config, began_s = self._config, now_s()
+        self._asked_s = began_s
+        where = f"{config.host}:{config.port}"
+        (log.debug if self._has_tried else log.info)(f"connecting to {where}")
+        self._has_tried = True
+        try:
+            return await self._log_in()
+        except ServerError as error:
+            from sevpn.proto.codes import explain_refusal
+
+            raise explain_refusal(
+                error,
+                plain_password=config.plain_password,
+                has_password=bool(config.password),
+                took_s=now_s() - self._asked_s,
+            ) from None
+
+    async def _log_in(self) -> Established:
         host, port = self._config.host, self._config.port
         ticket = expected_der = b""
         addresses: list[Address] | None = None
@@ -145,6 +165,7 @@ class LoginAgent:
                     f"connected to {show(connection.address, port)} ({connection.stream.cipher()})"
                 )
                 self._enter(AUTHENTICATING)
+                self._asked_s = now_s()
                 machine = Handshake(
                     self._login(connection, ticket), connection.address.text, _http_date(), _random
                 )

@@ -38,6 +38,7 @@ class Roamer:
     """
 
     __slots__ = (
+        "_asked_ip",
         "_baseline",
         "_config",
         "_delay_s",
@@ -69,6 +70,7 @@ class Roamer:
         self._delay_s = SETTLE_S
         self._looked_s = 0.0
         self._path: object = None  # what leads to the server, as last seen
+        self._asked_ip = ""  # to this one
         self._baseline: set[tuple[str, int, str]] | None = None
         self.ifname = ifname
         self.server_ip = ""
@@ -119,7 +121,7 @@ class Roamer:
                 self._delay_s = SETTLE_S
             await self._loop.sleep(self._delay_s)
             self._is_dirty = False
-            before = self._path
+            before, before_ip = self._path, self._asked_ip
             try:
                 await self._look()
             except HostError as error:
@@ -128,7 +130,8 @@ class Roamer:
             finally:
                 self._looked_s = now_s()
             self.looks += 1
-            if self._path == before:
+            # Another question has another answer: that is no change of the network.
+            if self._path == before or self._asked_ip != before_ip:
                 self._delay_s = min(SETTLE_MAX_S, self._delay_s * 2)
             else:
                 self._delay_s = SETTLE_S
@@ -136,7 +139,7 @@ class Roamer:
             self.on_change()
 
     async def _look(self) -> None:
-        server_ip = self.server_ip
+        server_ip = self._asked_ip = self.server_ip
         if not server_ip:
             # Nobody was reached yet: a change may be the network that was missing.
             self._path = int(now_s() / QUIET_S)

@@ -40,6 +40,10 @@ SILENT_LIMIT_S = 1.5
 CODE_AUTO_DISCONNECT = 126
 
 
+# Each login leaves a session behind that the server keeps until it times out.
+PROXY_PATIENCE_S = 60.0
+
+
 class Lost(Exception):
     """The connection is over; `str` says why. Not an error by itself: resume or log in."""
 
@@ -56,6 +60,7 @@ class Tunnel:
         "_keepalive_s",
         "_keeper",
         "_loop",
+        "_doubt_heard",
         "_doubt_s",
         "_network",
         "_roamer",
@@ -84,6 +89,7 @@ class Tunnel:
         self._roamer = roamer
         self._seen = 0  # the roamer's look that was heeded
         self._doubt_s = 0.0  # since when the way to the server is doubted, 0 = it is not
+        self._doubt_heard = 0  # what the bridge had heard by then
         self._state = state
         self._session: Established | None = None
         self._timeout_ms = 0
@@ -100,6 +106,7 @@ class Tunnel:
         if session.welcome.policy.get("AutoDisconnect"):
             self._end_s = now_s() + session.welcome.policy["AutoDisconnect"]
         if self._keeper is not None:
+            self._keeper.policy = session.welcome.policy
             self._keeper.start(now_s())
 
     async def serve(self, session: "Established") -> None:
@@ -156,7 +163,7 @@ class Tunnel:
         if reason & TAP_LOST:
             raise HostError("the TAP device was removed", "start sevpn again")
         if reason & FRAMING:
-            raise BlockError("the server broke the tunnel's framing")
+            raise _framing_error(self._bridge.unparsed)
         if reason & (CLOSED | BROKEN):
             raise Lost("the server closed the connection" if reason & CLOSED else "connection lost")
         if now_s() >= dead_at_s(self._bridge.last_received_s, self._timeout_ms):
@@ -186,8 +193,9 @@ class Tunnel:
                 raise Moved("the local network changed")
             if keeper is not None and keeper.doubt(now):
                 self._doubt_s = now
+                self._doubt_heard = self._bridge.heard
         if self._doubt_s:
-            if self._bridge.last_received_s > self._doubt_s:
+            if self._bridge.heard != self._doubt_heard:
                 self._doubt_s = 0.0
             elif now >= self._doubt_s + DOUBT_LIMIT_S and not roamer.is_offline:
                 raise Moved("the way to the server is dead since the local network changed")
@@ -235,3 +243,17 @@ class Tunnel:
             self._keeper.release(now_s())
             for frame in self._keeper.take_frames():
                 self._bridge.inject(frame)
+
+
+def _framing_error(unparsed: bytes) -> BlockError:
+    """Return what to say of bytes that are no block."""
+    if not unparsed.startswith(b"HTTP/"):
+        return BlockError(
+            "the server broke the tunnel's framing", "is there a proxy in front of the server?"
+        )
+    error = BlockError(
+        "an HTTP proxy in front of the server answers instead of passing the tunnel on",
+        "have it pass this port on as TCP (nginx: stream, HAProxy: mode tcp)",
+    )
+    error.patience_s = PROXY_PATIENCE_S
+    return error

@@ -111,8 +111,8 @@ def test_slow_drip_has_an_end(trial: Trial) -> None:
     [
         ((error_response(9),), EXIT_REFUSED, "user name or the password is wrong"),
         ((error_response(8),), EXIT_REFUSED, "hub does not exist"),
-        ((error_response(10),), EXIT_REFUSED, "offline"),
-        ((error_response(4_000_000_000),), EXIT_REFUSED, "server error 4000000000"),
+        ((error_response(10),), EXIT_NETWORK, "offline"),
+        ((error_response(4_000_000_000),), EXIT_NETWORK, "server error 4000000000"),
         ((welcome_response(use_encrypt=0),), EXIT_PROTOCOL, "encrypt"),
         ((welcome_response(use_compress=1),), EXIT_PROTOCOL, "compress"),
         ((welcome_response(half_connection=1),), EXIT_PROTOCOL, "half duplex"),

@@ -43,6 +43,8 @@ class FakeBridge:
         self.is_attached = False
         self.has_room = True
         self.turns = 0
+        self.heard = 0
+        self.unparsed = b""
 
     def capture(self, mask: int) -> None:
         self.mask = mask
@@ -91,6 +93,7 @@ class FakeBridge:
 
         def hear() -> int:
             self.last_received_s = self.clock.now
+            self.heard += 1
             return LOOK
 
         steps = int(until_s / gap_s)

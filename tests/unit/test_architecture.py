@@ -38,6 +38,7 @@ LAYERS = (
     (f"{PACKAGE}.capture", "codecs", 1),
     (f"{PACKAGE}.libssl", "io", 3),
     (f"{PACKAGE}.linux", "io", 3),
+    (f"{PACKAGE}.clock", "io", 3),
     (f"{PACKAGE}._tls", "io", 3),
     (f"{PACKAGE}._bridge", "io", 3),
     (f"{PACKAGE}._process", "io", 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sevpn.errors import EXIT_REFUSED, ServerError
+from sevpn.errors import EXIT_NETWORK, EXIT_REFUSED, BusyError, ServerError
 from sevpn.proto.codes import (
     CODES,
     RETRY_AT_ONCE,
@@ -12,6 +12,7 @@ from sevpn.proto.codes import (
     RETRY_SLOW,
     RETRY_YES,
     error_for,
+    explain_refusal,
     retry_of,
 )
 
@@ -61,3 +62,38 @@ def test_slow_and_at_once() -> None:
 def test_an_unknown_code_shows_its_number(code: int) -> None:
     assert str(code) in str(error_for(code))
     assert retry_of(code) == RETRY_SLOW
+
+
+def refusal(
+    code: int = 9, *, plain: bool = False, password: bool = True, took_s: float = 0.1
+) -> ServerError:
+    return explain_refusal(
+        error_for(code), plain_password=plain, has_password=password, took_s=took_s
+    )
+
+
+def test_temporary_refusals_are_worth_another_try() -> None:
+    for code, (_, _, retry) in CODES.items():
+        error = error_for(code)
+        assert isinstance(error, BusyError) == (retry != RETRY_NO), code
+        assert error.exit_code == (EXIT_REFUSED if retry == RETRY_NO else EXIT_NETWORK)
+    assert isinstance(error_for(10), BusyError)
+    assert isinstance(error_for(16), BusyError)
+
+
+def test_a_wrong_password_says_what_may_be_meant() -> None:
+    assert "need -plain-password" in refusal().hint
+    assert "certificate" in refusal().hint
+    assert "plain-password" not in refusal(plain=True).hint
+    assert refusal(password=False).hint.startswith("no password was given")
+    assert "password" not in refusal(8, password=False).hint
+
+
+def test_a_late_refusal_is_radius_that_is_down() -> None:
+    """And a directory that locks accounts is not asked again soon."""
+    late = refusal(plain=True, took_s=15.0)
+    assert isinstance(late, BusyError)
+    assert late.patience_s >= 300
+    assert "RADIUS" in late.hint
+    assert not isinstance(refusal(plain=True, took_s=5.0), BusyError)
+    assert not isinstance(refusal(took_s=15.0), BusyError)

@@ -146,3 +146,45 @@ def test_nobody_has_ever_answered() -> None:
         watch.tick(now)
     assert watch.state == SILENT
     assert 2.0 < now < 5.0
+
+
+# --- what a person should know of the LAN ---
+
+
+def test_two_hosts_answer_for_the_gateway() -> None:
+    """Both hear the first question, so their answers come together; said once."""
+    watch = watch_at()
+    other = build_arp_reply(b"\x02\0\0\0\0\xfd", GATEWAY, MAC, ADDRESS)
+    watch.receive(answer(), 100.001)
+    watch.receive(other, 100.002)
+    (text,) = watch.take_warnings()
+    assert "02:00:00:00:00:fe and 02:00:00:00:00:fd" in text
+    assert watch.take_warnings() == []
+
+
+def test_a_router_that_was_replaced_is_no_second_one() -> None:
+    watch = watch_at()
+    watch.receive(answer(), 100.0)
+    run_silently(watch, 110.0)
+    watch.receive(build_arp_reply(b"\x02\0\0\0\0\xfd", GATEWAY, MAC, ADDRESS), 110.0)
+    assert watch.take_warnings() == []
+    assert watch.peer_mac == b"\x02\0\0\0\0\xfd"
+
+
+def test_own_mac_comes_out_of_the_tunnel() -> None:
+    """Two machines with one MAC get one address, and each other's frames."""
+    watch = watch_at()
+    for _ in range(100):
+        watch.receive(build_arp_request(MAC, ADDRESS, GATEWAY), 100.0)
+    (text,) = watch.take_warnings()
+    assert "own MAC 5e:00:00:00:00:01" in text
+    assert watch.state == ASKING
+
+
+def test_a_hostile_lan_does_not_fill_the_log() -> None:
+    watch = watch_at()
+    said = 0
+    for number in range(1000):
+        watch.receive(build_arp_reply(number.to_bytes(6, "big"), GATEWAY, MAC, ADDRESS), 100.0)
+        said += len(watch.take_warnings())
+    assert said <= health.WARNINGS_MAX

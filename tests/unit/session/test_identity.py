@@ -11,13 +11,14 @@ from sevpn.session import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 ME = ("vpn.test", "DEFAULT", "alice")
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "machine_name", lambda: "0123456789abcdef")
+    monkeypatch.setattr(identity, "machine_name", lambda _dir: "0123456789abcdef")
     monkeypatch.setattr(identity, "used_macs", set)
 
 
@@ -62,7 +63,7 @@ def test_names_of_hub_and_user_have_no_case() -> None:
 
 def test_differs_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     here = identity.stable_mac(*ME)
-    monkeypatch.setattr(identity, "machine_name", lambda: "other")
+    monkeypatch.setattr(identity, "machine_name", lambda _dir: "other")
     assert identity.stable_mac(*ME) != here
 
 
@@ -86,20 +87,72 @@ def test_odd_bytes_in_names() -> None:
     assert len(identity.unique_id("\udcff", "", "ü\0")) == 16
 
 
-@pytest.mark.parametrize(("files", "name"), [({}, posix.uname().nodename)])
-def test_machine_without_an_id(
-    files: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without an id, as OpenWrt and most containers are."""
     monkeypatch.undo()
-    monkeypatch.setattr(identity, "read_text", lambda path: files.get(path, ""))
-    assert identity.machine_name() == name
+    monkeypatch.setattr(identity, "_MACHINE_FILES", ())
+    monkeypatch.setattr(identity, "used_macs", set)
+
+
+@pytest.mark.usefixtures("no_id")
+def test_two_machines_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their network cards tell them apart."""
+    monkeypatch.setattr(identity, "hardware_address", lambda: "00:11:22:33:44:55")
+    one = identity.stable_mac(*ME)
+    assert one == identity.stable_mac(*ME)
+    monkeypatch.setattr(identity, "hardware_address", lambda: "00:11:22:33:44:66")
+    assert identity.stable_mac(*ME) != one
+    monkeypatch.setattr(identity, "hardware_address", lambda: "")
+    assert identity.machine_name("/run/sevpn") == posix.uname().nodename
+
+
+@pytest.mark.usefixtures("no_id")
+def test_kept_where_the_state_directory_persists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container gets another name and another card at each start."""
+    monkeypatch.setattr(identity, "_VOLATILE", ("/run/",))
+    state = str(tmp_path)
+    monkeypatch.setattr(identity, "hardware_address", lambda: "one")
+    first = identity.stable_mac(*ME, state)
+    monkeypatch.setattr(identity, "hardware_address", lambda: "two")
+    assert identity.stable_mac(*ME, state) == first
+    assert (tmp_path / "identity").stat().st_mode & 0o777 == 0o600
+    # A format of a later version is left alone, and so is one that was cut short.
+    for text in ("sevpn identity 2: x\n", "sevpn identity 1: hal"):
+        (tmp_path / "identity").write_text(text)
+        assert identity.stable_mac(*ME, state) != first
+        assert (tmp_path / "identity").read_text() == text
+    # Nothing can be written: nothing is kept, and nothing is said.
+    assert identity.machine_name("/nonexistent/dir") == identity.machine_name("/run/sevpn")
+
+
+def test_hardware_address_is_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = "/sys/class/net/"
+    texts = {
+        f"{places}br0/addr_assign_type": "0\n",  # no device
+        f"{places}br0/address": "02:00:00:00:00:01\n",
+        f"{places}eth0/addr_assign_type": "0\n",
+        f"{places}eth0/address": "02:00:00:00:00:02\n",
+        f"{places}random0/addr_assign_type": "1\n",
+    }
+
+    def stat(path: str) -> None:
+        if path != f"{places}eth0/device":
+            raise FileNotFoundError
+
+    monkeypatch.setattr(posix, "listdir", lambda _path: ["random0", "eth0", "br0"])
+    monkeypatch.setattr(posix, "stat", stat)
+    monkeypatch.setattr(identity, "read_text", lambda path, *_: texts.get(path, ""))
+    assert identity.hardware_address() == "02:00:00:00:00:02"
 
 
 def test_machine_with_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     files = {"/etc/machine-id": "\n", "/var/lib/dbus/machine-id": "abc\n"}
     monkeypatch.setattr(identity, "read_text", lambda path: files.get(path, ""))
-    assert identity.machine_name() == "abc"
+    assert identity.machine_name("/run/sevpn") == "abc"
 
 
 def test_used_macs_reads_sys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,6 +290,26 @@ def test_no_answer_is_said_and_survived(capsys: pytest.CaptureFixture[str]) -> N
     assert world.states[-1] == READY
 
 
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({}, "is there a DHCP server"),
+        ({"FilterIPv4": 1}, "policy FilterIPv4 of this user lets no DHCP through"),
+        ({"DHCPFilter": 1}, "policy DHCPFilter"),
+        ({"CheckMac": 1}, "a session of ours that was not ended properly"),
+    ],
+)
+def test_what_the_policy_says_of_a_missing_answer(
+    policy: dict[str, int], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    world.is_cut = True
+    world.keeper.policy = policy
+    world.start()
+    world.run(20.0)
+    assert words in capsys.readouterr().err
+
+
 def test_no_answer_ends_a_run_with_once() -> None:
     world = World(once=True)
     world.is_cut = True

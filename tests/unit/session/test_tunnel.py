@@ -140,6 +140,15 @@ def test_reasons(rig: Rig, reason: int, error: type[Exception], words: str) -> N
         rig.serve()
 
 
+def test_an_http_answer_is_a_proxy(rig: Rig) -> None:
+    """And each try leaves a session behind on the server, so the next one is put off."""
+    rig.bridge.unparsed = b"HTTP/1.1 400 Bad"
+    rig.bridge.at(1.0, lambda: FRAMING)
+    with pytest.raises(BlockError, match="HTTP proxy") as caught:
+        rig.serve()
+    assert caught.value.patience_s >= 60
+
+
 def test_frames_for_the_lease(rig: Rig) -> None:
     keeper = FakeKeeper()
 
@@ -287,6 +296,28 @@ def test_word_of_the_server_ends_the_doubt(rig: Rig) -> None:
     with pytest.raises(Lost, match="no sign of life"):
         rig.serve(keeper=keeper, timeout_ms=5_000)
     assert rig.clock.now > 1017.0
+
+
+def test_an_answer_in_the_same_millisecond_ends_the_doubt(rig: Rig) -> None:
+    """A gateway next door answers within one, and an idle tunnel says nothing else for long."""
+    keeper = FakeKeeper()
+    change = roam(rig, "192.0.2.2")
+
+    def change_and_answer() -> int:
+        reason = change()
+        # The question goes out, the answer comes at once: the bridge's clock is no finer.
+        rig.bridge.at(0.0001, answer)
+        return reason
+
+    def answer() -> int:
+        rig.bridge.heard += 1
+        rig.bridge.last_received_s = int(rig.clock.now * 1000) / 1000
+        return LOOK
+
+    rig.bridge.at(1.0005, change_and_answer)
+    with pytest.raises(Lost, match="no sign of life"):
+        rig.serve(keeper=keeper, timeout_ms=5_000)
+    assert keeper.doubts == 1
 
 
 def test_no_network_keeps_the_session(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
