@@ -41,7 +41,6 @@ cdef enum:
     RECORD_OVERHEAD = 320      # header, explicit IV, padding, MAC of the worst suite, rounded up
     READ_AHEAD_BYTES = 65536  # one recv() brings up to this; 3-4 full records
     OUT_BYTES = 83520         # 5 full records: one arena of the bridge, see _bridge
-    AUTH_LEVEL = 1             # of a trusted chain: no MD5 or SHA-1, no RSA below 1024 bits
 
 cdef BIO_METHOD* _method = NULL
 
@@ -182,6 +181,9 @@ cdef class Context:
         return done == 1
 
 
+include "tls_certificate.pxi"
+
+
 cdef class Stream:
     """One TLS connection over a connected non-blocking socket.
 
@@ -210,11 +212,14 @@ cdef class Stream:
             SSL_get0_param(self.ssl), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
         )
         if name_is_ip:
-            X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(self.ssl), name)
+            taken = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(self.ssl), name)
         else:
             SSL_set_tlsext_host_name(self.ssl, name)
-            X509_VERIFY_PARAM_set1_host(SSL_get0_param(self.ssl), name, len(name))
+            taken = X509_VERIFY_PARAM_set1_host(SSL_get0_param(self.ssl), name, len(name))
         ERR_clear_error()
+        # Without a name any certificate of a trusted CA would do.
+        if taken != 1 or not name:
+            raise ValueError("no name that a certificate could have")
 
     def __dealloc__(self):
         if self.ssl != NULL:
@@ -374,26 +379,7 @@ cdef class Stream:
         """Check the server's chain and name against the context's CAs; return why it is not
         trusted ("" = it is). CAs may be loaded between the handshake and this.
         """
-        cdef X509* cert = SSL_get1_peer_certificate(self.ssl)
-        cdef X509_STORE_CTX* check = X509_STORE_CTX_new()
-        cdef X509_STORE* store = SSL_CTX_get_cert_store((<Context>self._context).ctx)
-        cdef int code
-        try:
-            if cert == NULL or check == NULL:
-                return "there is no certificate"
-            if not X509_STORE_CTX_init(check, store, cert, SSL_get_peer_cert_chain(self.ssl)):
-                return "the certificate cannot be checked"
-            X509_STORE_CTX_set_default(check, b"ssl_server")
-            X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(check), SSL_get0_param(self.ssl))
-            X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(check), AUTH_LEVEL)
-            if X509_verify_cert(check) == 1:
-                return ""
-            code = X509_STORE_CTX_get_error(check)
-            return (<bytes>X509_verify_cert_error_string(code)).decode("ascii", "replace")
-        finally:
-            X509_STORE_CTX_free(check)
-            X509_free(cert)
-            ERR_clear_error()
+        return _judge(self.ssl, (<Context>self._context).ctx)
 
     def peer_certificate(self) -> bytes:
         """Return the server's certificate as DER (b"" before the handshake)."""
@@ -413,14 +399,11 @@ cdef class Stream:
 
     def peer_fingerprint(self) -> bytes:
         """Return the SHA-256 over the certificate's DER bytes (b"" before the handshake)."""
-        cdef X509* cert = SSL_get1_peer_certificate(self.ssl)
-        cdef unsigned char digest[64]
-        cdef unsigned int size = 0
-        if cert == NULL:
-            return b""
-        X509_digest(cert, EVP_sha256(), digest, &size)
-        X509_free(cert)
-        return (<char*>digest)[:size]
+        return _fingerprint(self.ssl, False)
+
+    def peer_key_fingerprint(self) -> bytes:
+        """Return the SHA-256 over its SubjectPublicKeyInfo (b"" before the handshake)."""
+        return _fingerprint(self.ssl, True)
 
     def peer_subject(self) -> str:
         """Return the certificate's subject on one line, e.g. "/CN=vpn.example.com"."""

@@ -38,7 +38,7 @@ cdef extern from "openssl/x509.h" nogil:
 cdef extern from "openssl/evp.h" nogil:
     ctypedef struct EVP_MD
     const EVP_MD* EVP_sha256()
-    int X509_digest(const X509*, const EVP_MD*, unsigned char*, unsigned int*)
+    int EVP_Digest(const void*, size_t, unsigned char*, unsigned int*, const EVP_MD*, void*)
 
 
 cdef extern from "openssl/x509_vfy.h" nogil:
@@ -52,6 +52,10 @@ cdef extern from "openssl/x509_vfy.h" nogil:
     X509_VERIFY_PARAM* X509_STORE_CTX_get0_param(X509_STORE_CTX*)
     int X509_STORE_CTX_get_error(X509_STORE_CTX*)
     int X509_verify_cert(X509_STORE_CTX*)
+    ctypedef struct X509_PUBKEY
+    X509_PUBKEY* X509_get_X509_PUBKEY(const X509*)
+    int i2d_X509_PUBKEY(const X509_PUBKEY*, unsigned char**)
+    int X509_VERIFY_PARAM_set_flags(X509_VERIFY_PARAM*, unsigned long)
     void X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM*, int)
     int X509_VERIFY_PARAM_set1(X509_VERIFY_PARAM*, const X509_VERIFY_PARAM*)
     const char* X509_verify_cert_error_string(long)
@@ -63,6 +67,7 @@ cdef extern from "openssl/x509_vfy.h" nogil:
 cdef extern from "openssl/x509v3.h" nogil:
     enum:
         X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+        X509_V_FLAG_PARTIAL_CHAIN
 
 
 cdef extern from "openssl/ssl.h" nogil:

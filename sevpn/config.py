@@ -47,6 +47,7 @@ class Config:
         pass_file: str
         once: bool
         ca_file: str
+        cert_sha256: list[str]
         state_dir: str
         dns: str
         accept_ra: bool

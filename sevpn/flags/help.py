@@ -7,14 +7,14 @@ HELP = """\
 sevpn connects this host to a SoftEther VPN server.
 
   sevpn -host vpn.example.com -user admin -accept-default-gateway -accept-dns
-  sevpn -host 192.0.2.1 -user admin -pass-file FILE -ca-file server.pem
+  sevpn -host 192.0.2.1 -user admin -pass-file FILE -cert-sha256 FINGERPRINT
 
 commands    sevpn status, wait, cleanup, help, version (sevpn help COMMAND)
 
 server      -host NAME  -port 443  -hub DEFAULT
 login       -user NAME  -pass TEXT  -plain-password (RADIUS)
             -pass-file FILE (- = stdin; also SEVPN_PASS_FILE; asked for without)
-certificate -ca-file FILE  -insecure
+certificate -cert-sha256 FINGERPRINT  -ca-file FILE  -insecure
 network     -accept-default-gateway  -accept-dns  -accept-static-routes
             -policy-route-table N  -dns auto  -no-dhcp
             -accept-ra

@@ -5,6 +5,7 @@ cannot work with any server or kernel; what depends on them is for them to say.
 """
 
 from sevpn.errors import UsageError
+from sevpn.flags.pins import parse_pin
 
 # mypy takes it for true; at run time `typing` is not loaded.
 TYPE_CHECKING = False
@@ -57,6 +58,14 @@ def validate(config: "Config") -> None:
     if config.dns not in DNS_MODES:
         raise UsageError(
             f"-dns {_shown(config.dns)} is no way to set DNS", f"give one of {', '.join(DNS_MODES)}"
+        )
+    for text in config.cert_sha256:
+        parse_pin(text)
+    if config.insecure and (config.ca_file or config.cert_sha256):
+        other = "-ca-file" if config.ca_file else "-cert-sha256"
+        raise UsageError(
+            f"-insecure and {other} contradict each other: -insecure checks nothing",
+            "leave out -insecure",
         )
     if not config.state_dir:
         raise UsageError("-state-dir is empty", "leave it out for /run/sevpn")

@@ -13,10 +13,13 @@ import sys
 from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
 from sevpn.errors import CertificateError, TransportError
-from sevpn.io import child
+from sevpn.io.judgement import Judge
 from sevpn.io.loop import Loop, now_s
 from sevpn.io.resolve import Address, parse_literal, resolve
-from sevpn.log import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RACE_STAGGER_S = 0.25
 # What may wait unsent in the socket beyond what TCP has in flight: bounds the delay that a
@@ -177,17 +180,26 @@ async def connect_tcp(
         race.close()
 
 
+def _handshake_hint(reason: str) -> str:
+    """Return what may be done about a handshake that failed, by OpenSSL's reason."""
+    if "protocol version" in reason or "unsupported protocol" in reason:
+        return (
+            "the server speaks only a TLS that is too old (1.1 or before): update it, or let it "
+            "offer TLS 1.2"
+        )
+    return (
+        "is this the port of a SoftEther server? if it has just refused many connections in a "
+        "row, wait a little"
+    )
+
+
 async def _shake_hands(loop: Loop, stream: Stream, where: str) -> None:
     deadline_s = now_s() + TLS_TIMEOUT_S
     while True:
         try:
             want = stream.handshake()
         except TransportError as error:
-            raise TransportError(
-                f"{error} ({where})",
-                "is this the port of a SoftEther server? if it has just refused many "
-                "connections in a row, wait a little",
-            ) from error
+            raise TransportError(f"{error} ({where})", _handshake_hint(str(error))) from error
         if want == WANT_NOTHING:
             return
         wait = loop.readable if want == WANT_READ else loop.writable
@@ -195,43 +207,16 @@ async def _shake_hands(loop: Loop, stream: Stream, where: str) -> None:
             raise TransportError(f"no TLS answer from {where}", "is this a SoftEther server?")
 
 
-def fingerprint_text(fingerprint: bytes) -> str:
-    """Return a SHA-256 as upper-case hex pairs with colons."""
-    return ":".join(f"{byte:02X}" for byte in fingerprint)
-
-
-def _accept(verdict: object, stream: Stream, name: str) -> None:
-    """Raise CertificateError when the chain or the name was not accepted."""
-    if not isinstance(verdict, tuple):
-        raise CertificateError(f"the certificate of {name} could not be checked")
-    reason, found_store, problem = verdict
-    if not reason:
-        return
-    if problem:
-        raise CertificateError(problem, "check -ca-file")
-    fingerprint = fingerprint_text(stream.peer_fingerprint())
-    shown = f"{clean(stream.peer_subject(), 200)}, SHA-256 {fingerprint}"
-    if not found_store:
-        raise CertificateError(
-            f"cannot verify the certificate of {name}: no CA certificates were found on this host",
-            "install ca-certificates, set SSL_CERT_FILE or -ca-file to a CA bundle, "
-            f"or use -insecure; the certificate is {shown}",
-        )
-    raise CertificateError(
-        f"the certificate of {name} is not accepted: {reason} ({shown})",
-        "use the name in the certificate with -host, add its CA with -ca-file or SSL_CERT_FILE, "
-        "or, if you know this server, use -insecure",
-    )
-
-
 class Dialer:
     """How to reach servers: port and certificate policy of one run."""
 
-    __slots__ = ("ca_file", "insecure")
+    __slots__ = ("_insecure", "_judge")
 
-    def __init__(self, insecure: bool, ca_file: str) -> None:
-        self.insecure = insecure
-        self.ca_file = ca_file
+    def __init__(
+        self, insecure: bool, ca_file: str, pins: "Sequence[tuple[bool, bytes]]" = ()
+    ) -> None:
+        self._insecure = insecure
+        self._judge = Judge(insecure, ca_file, pins)
 
     async def connect(
         self,
@@ -254,7 +239,7 @@ class Dialer:
             addresses = await resolve(loop, host, port)
         sock, address = await connect_tcp(loop, addresses, port, timeout_s)
         try:
-            context = Context(legacy=self.insecure)
+            context = Context(legacy=self._insecure)
             literal = parse_literal(host)
             name = literal.text if literal is not None else host.rstrip(".")
             encoded = name.encode("ascii") if name.isascii() else name.encode("idna")
@@ -267,15 +252,12 @@ class Dialer:
                         f"{where} shows another certificate than expected",
                         "somebody may be in between; if the server was changed, start again",
                     )
-            elif not self.insecure:
-                verdict = await child.call(
-                    loop, "sevpn.io.trust:judge", context, stream, self.ca_file
-                )
-                _accept(verdict, stream, name)
+            else:
+                await self._judge.judge(loop, context, stream, name)
             return Connection(sock, stream, address, port)
         except BaseException:
             sock.close()
             raise
 
 
-__all__ = ["Connection", "Dialer", "connect_tcp", "fingerprint_text", "show"]
+__all__ = ["Connection", "Dialer", "connect_tcp", "show"]

@@ -117,3 +117,53 @@ def test_no_ca_at_all(
     server.set_certificate(*certificates.good)
     with Sevpn(host, *verifying(), env=trusting(tmp_path / "missing.pem")) as run:
         assert "SSL_CERT_FILE" in run.expect_exit(EXIT_CERTIFICATE)
+
+
+def test_the_servers_own_certificate_is_an_anchor(
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq, certificates: certs.Certificates
+) -> None:
+    """A leaf, issued by a CA that is not here; name and dates are checked all the same."""
+    server.set_certificate(*certificates.good)
+    with Sevpn(host, *verifying("-ca-file", str(certificates.good.cert))) as run:
+        run.wait_address()
+        run.stop()
+
+
+@pytest.mark.parametrize("which", ["wrong_name", "expired", "self_signed"])
+def test_a_pin_is_enough(
+    host: Namespace,
+    server: SoftEther,
+    dhcp: Dnsmasq,
+    certificates: certs.Certificates,
+    which: str,
+) -> None:
+    """The one that a refusal prints, whatever the chain, and also after a lost connection."""
+    server.set_certificate(*getattr(certificates, which))
+    with Sevpn(host, *verifying()) as run:
+        said = run.expect_exit(EXIT_CERTIFICATE)
+    pin = said.split("-cert-sha256 ")[1].split()[0].rstrip(")")
+    with Sevpn(host, *verifying("-cert-sha256", pin)) as run:
+        run.wait_address()
+        server.disconnect(server.sessions()[0].name)
+        run.wait_line("session .* on SoftEther", after=run.process.mark())
+        run.stop()
+
+
+def test_another_certificate_than_the_pinned_one(
+    host: Namespace, server: SoftEther, certificates: certs.Certificates
+) -> None:
+    server.set_certificate(*certificates.good)
+    env = trusting(certificates.ca)
+    with Sevpn(host, *verifying("-cert-sha256", "00" * 32), env=env) as run:
+        assert "none of those" in run.expect_exit(EXIT_CERTIFICATE)
+
+
+def test_insecure_says_what_it_skipped(
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq, certificates: certs.Certificates
+) -> None:
+    server.set_certificate(*certificates.self_signed)
+    with Sevpn(host, *flags()) as run:
+        line = run.wait_line("was not checked.*")
+        run.wait_address()
+        run.stop()
+    assert certs.sha256_of(certificates.self_signed.cert) in line.lower()

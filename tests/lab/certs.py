@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lab.process import LabError
 from lab.topology import SERVER_IP, SERVER_IP6
+from support.tls_certs import lifetime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ def make(directory: Path) -> Certificates:
     key = _key(directory / "server.key")
     request = _request(key, "vpn.test")
 
-    def signed(name: str, alt_names: str, days: str = "30", *further: str) -> Pair:
+    def signed(name: str, alt_names: str, days: int = 30, *further: str) -> Pair:
         extensions = directory / f"{name}.ext"
         extensions.write_text(
             f"subjectAltName={alt_names}\nextendedKeyUsage=serverAuth\n", encoding="ascii"
@@ -71,7 +72,7 @@ def make(directory: Path) -> Certificates:
         cert = directory / f"{name}.pem"
         _openssl(
             *("x509", "-req", "-in", str(request), "-CA", str(ca), "-CAkey", str(ca_key)),
-            *("-CAcreateserial", "-extfile", str(extensions), "-days", days, "-out", str(cert)),
+            *("-CAcreateserial", "-extfile", str(extensions), *lifetime(days), "-out", str(cert)),
             *further,
         )
         return Pair(cert, key)
@@ -85,7 +86,7 @@ def make(directory: Path) -> Certificates:
         ca=ca,
         good=signed("good", NAMES),
         wrong_name=signed("wrong_name", "DNS:elsewhere.test"),
-        expired=signed("expired", NAMES, "-1"),
+        expired=signed("expired", NAMES, -1),
         self_signed=Pair(self_signed, key),
     )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sevpn._tls import Context
+from sevpn._tls import Context, Stream
 from support.tls_certs import certificates
 from support.tls_peer import Link
 
@@ -83,3 +85,55 @@ def test_subject_with_control_characters_is_escaped() -> None:
         subject = link.stream.peer_subject()
         assert subject.isprintable()
         assert "forged" in subject
+
+
+# --- anchors, keys, fingerprints ---
+
+
+def trusted_only(which: str, anchor: Path, name: bytes = b"vpn.test") -> str:
+    context = Context()
+    assert context.trust_file(os.fsencode(anchor))
+    with Link(getattr(certificates(), which), context=context, name=name) as link:
+        return link.stream.verify_error()
+
+
+def test_a_leaf_or_an_intermediate_is_an_anchor() -> None:
+    """As Go and curl have it: a server that shows its leaf only leaves a user with that."""
+    made = certificates()
+    assert trusted_only("below", made.below.cert) == ""
+    assert trusted_only("below", made.intermediate) == ""
+    assert trusted_only("good", made.good.cert) == ""
+    assert "issuer" in trusted_only("below", made.ca)
+
+
+def test_an_anchor_is_still_judged() -> None:
+    made = certificates()
+    assert "hostname" in trusted_only("below", made.below.cert, b"other.test")
+    assert "expired" in trusted_only("expired", made.expired.cert)
+    assert "purpose" in trusted_only("no_server", made.ca)
+
+
+def test_a_short_key_is_refused() -> None:
+    assert "too weak" in verdict("weak")
+    assert "too weak" in trusted_only("weak", certificates().weak.cert)
+
+
+def test_fingerprints() -> None:
+    pair = certificates().good
+    with Link(pair, context=Context()) as link:
+        assert link.stream.peer_fingerprint() == hashlib.sha256(pair.der()).digest()
+        key = subprocess.run(
+            ["openssl", "pkey", "-in", pair.key, "-pubout", "-outform", "DER"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        assert link.stream.peer_key_fingerprint() == hashlib.sha256(key.stdout).digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ip"), [(b"", False), (b"", True), (b"a\0b", False), (b"x", True)]
+)
+def test_no_name_is_no_stream(name: bytes, is_ip: bool) -> None:
+    """Without a name to compare, any certificate of a trusted CA would do."""
+    near, far = socket.socketpair()
+    with near, far, pytest.raises(ValueError, match="no name"):
+        Stream(Context(), near.fileno(), name, is_ip)

@@ -118,6 +118,11 @@ def test_json_values() -> None:
     assert shown("-reconnect-delay=1ns")["reconnect-delay"] == 1e-9
 
 
+def test_a_flag_that_collects() -> None:
+    assert shown()["cert-sha256"] == []
+    assert shown("-cert-sha256", "a", "-v", "--cert-sha256=b")["cert-sha256"] == ["a", "b"]
+
+
 def test_json_of_any_text() -> None:
     texts = ['"', "\\", "\n", "\x01", "\x7f", "\u00f6", "\U0001f600", "\ud7ff", "\udcff", ""]
     assert shown("--", *texts)["args"] == texts

@@ -13,7 +13,7 @@ import pytest
 
 from sevpn.errors import CertificateError, TransportError
 from sevpn.io import connect, trust
-from sevpn.io.connect import Connection, Dialer, connect_tcp, fingerprint_text, show
+from sevpn.io.connect import Connection, Dialer, connect_tcp, show
 from sevpn.io.loop import Cancelled, Loop
 from sevpn.io.resolve import Address
 from support import fakeserver
@@ -157,10 +157,6 @@ def test_show() -> None:
     assert show(LOCAL6, 443) == "[::1]:443"
 
 
-def test_fingerprint_text() -> None:
-    assert fingerprint_text(b"\0\x9f\xff") == "00:9F:FF"
-
-
 # --- TLS and the certificate ---
 
 
@@ -170,12 +166,17 @@ def just_tls(visit: Visit) -> None:
 
 
 def dial(
-    server: FakeServer, host: str = "127.0.0.1", *, ca_file: str = "", insecure: bool = False
+    server: FakeServer,
+    host: str = "127.0.0.1",
+    *,
+    ca_file: str = "",
+    insecure: bool = False,
+    pins: tuple[tuple[bool, bytes], ...] = (),
 ) -> str:
     """Return the cipher of a connection to `server` under the name `host`."""
 
     async def work(loop: Loop) -> str:
-        dialer = Dialer(insecure, ca_file)
+        dialer = Dialer(insecure, ca_file, pins)
         connection: Connection = await dialer.connect(loop, host, server.port, [LOCAL])
         assert connection.local[0] == "127.0.0.1"
         assert connection.silent_s() == 0.0 or connection.silent_s() < 1
