@@ -292,6 +292,12 @@ class Supervisor:
         await self._host.apply(steps)
         self._pinned.add(server_ip)
         self._network.server_ips = sorted(self._pinned)
+        is_here = session.connection.local[0] == server_ip
+        if is_here and config.accept_default_gateway and not self._was_established:
+            log.warning(
+                "the server is at an address of this host: a forwarder's own way out would go "
+                "through the tunnel (give its far end a host route by the old gateway)"
+            )
         self._roamer.follow(server_ip)
         self._tunnel.start(session)
         self._was_established = True

@@ -53,6 +53,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
             "DNS set",
             " ".join(report["dns"]["servers"]) + (f", search {' '.join(search)}" if search else ""),
         )
+    for one in report.get("shortfalls", ()):
+        hint = f" ({one['hint']})" if one["hint"] else ""
+        yield "NOT AS ASKED", f"{one['asked']}: {one['why']}: {one['applied']}{hint}"
     yield from _counter_rows(report["counters"])
     for hijack in report["hijacks"]:
         yield "WARNING", f"{hijack['network']} on {hijack['interface']} bypasses the tunnel"

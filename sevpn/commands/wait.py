@@ -78,7 +78,10 @@ def _standing(found: list[Instance]) -> str:
         except (TimeoutError, Ended, Refused, HostError):
             continue
         if report is not None and report["state"] != _READY:
+            short = [f"{one['asked']}: {one['why']}" for one in report.get("shortfalls", ())]
             error = report["last_error"]
-            why = f" ({error['message']})" if error else ""
+            if error and not short:
+                short = [error["message"]]
+            why = f" ({short[0]})" if short else ""
             parts.append(clean(f"{instance.tap} is {report['state']}{why}"))
     return ": " + ", ".join(parts) if parts else ""

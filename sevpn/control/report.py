@@ -42,6 +42,16 @@ def report(view: "View", now_s: float, wall_s: float) -> "Object":
         "tap": {"name": view.tap_name, "mac": view.mac.hex(":"), "namespace": namespace_id()},
         "lease": _lease(view.keeper.lease if view.keeper is not None else None, now_s),
         **_host(view),
+        "shortfalls": [
+            {
+                "asked": one.asked,
+                "offered": one.offered,
+                "applied": one.applied,
+                "why": one.why,
+                "hint": one.hint,
+            }
+            for one in view.network.shortfalls
+        ],
         "hijacks": [
             {"network": f"{network}/{prefix_len}", "interface": ifname}
             for network, prefix_len, ifname in view.roamer.hijacks
@@ -96,7 +106,7 @@ def _lease(lease: "Lease | None", now_s: float) -> "Object | None":
     return {
         "address": lease.address,
         "prefix_len": lease.prefix_len,
-        "gateway": lease.default_gateway(),
+        "gateway": lease.default_gateway(with_static_routes=False),
         "server": lease.server_id,
         "dns": list(lease.dns),
         "domain": clean(lease.domain),
@@ -119,7 +129,9 @@ def _host(view: "View") -> "Object":
             routes.append(_route(f"{network}/{prefix_len}", gateway, ifname, metric, table))
         elif step[0] == "default_route":
             _kind, gateway, ifname, metric = step
-            routes.append(_route("0.0.0.0/0", gateway, ifname, metric, plan.TABLE_MAIN))
+            halves = ["0.0.0.0/1", "128.0.0.0/1"] if view.network.has_halves else []
+            for network in ("0.0.0.0/0", *halves):
+                routes.append(_route(network, gateway, ifname, metric, plan.TABLE_MAIN))
         elif step[0] == "rule":
             rules.append({"from": step[1], "table": step[2]})
         elif step[0] == "dns":

@@ -82,16 +82,18 @@ class Lease:
         self.has_classless = False
         self.ignored: list[int] = []
 
-    def default_gateway(self) -> str | None:
+    def default_gateway(self, *, with_static_routes: bool = True) -> str | None:
         """Return the gateway of 0.0.0.0/0, "0.0.0.0" when that is on-link, else None.
 
-        With classless routes only theirs counts: option 3 is ignored (RFC 3442).
+        Where classless routes are used, only theirs counts: option 3 is ignored (RFC 3442). A
+        host that does not want them, but the default route, takes theirs or else option 3.
         """
         if self.has_classless:
             for network, prefix_len, gateway in self.routes:
                 if prefix_len == 0 and network == UNSPECIFIED:
                     return gateway
-            return None
+            if with_static_routes:
+                return None
         return self.routers[0] if self.routers else None
 
     def expires_at(self) -> float | None:

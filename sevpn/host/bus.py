@@ -71,7 +71,9 @@ class Bus:
             self._socket.settimeout(_TIMEOUT_S)
             self._socket.connect(socket_path())
         except OSError as error:
-            raise DBusError(f"the system bus cannot be reached: {error}") from error
+            raise DBusError(
+                f"the system bus cannot be reached: {(error.strerror or str(error)).lower()}"
+            ) from error
         # We say who we are, the socket's credentials prove it (SASL EXTERNAL, RFC 4422).
         self._send(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
         if not self._line().startswith(b"OK "):
@@ -118,7 +120,7 @@ class Bus:
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise DBusError(f"the system bus hung up: {error}") from error
+            raise DBusError(f"the system bus hung up: {error.strerror or error}") from error
 
     def _receive(self) -> None:
         self._wait()
@@ -127,7 +129,7 @@ class Bus:
         except TimeoutError:
             raise DBusError("the system bus does not answer in time") from None
         except OSError as error:
-            raise DBusError(f"the system bus hung up: {error}") from error
+            raise DBusError(f"the system bus hung up: {error.strerror or error}") from error
         if not part:
             raise DBusError("the system bus hung up")
         self._buffer += part

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         search: list[str]
         routes: list[tuple[str, int, str]]
 
-        def default_gateway(self) -> str | None:
+        def default_gateway(self, *, with_static_routes: bool = True) -> str | None:
             """Return the router to use by default, None when there is none."""
 
 
@@ -124,7 +124,7 @@ def session_plan(
                 via = None if gateway == _ON_LINK else gateway
                 route = ("route", network, prefix_len, via, ifname, 0, TABLE_MAIN)
                 steps.append(("optional", route))
-    gateway_or_none = lease.default_gateway()
+    gateway_or_none = lease.default_gateway(with_static_routes=config.accept_static_routes)
     if gateway_or_none is not None:
         via = None if gateway_or_none == _ON_LINK else gateway_or_none
         if config.accept_default_gateway:

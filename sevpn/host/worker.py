@@ -41,12 +41,14 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
 
     Returns {"undo": records of what stands now, oldest first, "warnings": [line],
     "notes": [line] (for a person, nothing is wrong),
+    "failed": {kind of an optional step that failed: why},
     "error": None | {"message", "hint", "errno", "step"}}. After the error of a step that is
     not optional, everything this call had made is undone already and "undo" has only what
     could not be.
     """
     host = Host(Journal(journal_path))
     error = None
+    failed: dict[str, str] = {}
     try:
         for step in steps:
             wanted = plan.bare(step)
@@ -54,7 +56,9 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
             if failure is None:
                 continue
             if step[0] == "optional":
-                host.warnings.append(failure["message"])
+                failed[wanted[0]] = failure["message"]
+                if wanted[0] != "dns":  # what comes of that is for the session to say
+                    host.warnings.append(failure["message"])
                 continue
             error = failure
             standing: list[Record] = []
@@ -67,7 +71,7 @@ def apply(journal_path: str, steps: list[Step]) -> dict[str, Any]:
             break
     finally:
         host.close()
-    return _result(host, error)
+    return {**_result(host, error), "failed": failed}
 
 
 def _result(host: Host, error: dict[str, Any] | None) -> dict[str, Any]:
@@ -187,7 +191,9 @@ def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
             "is_default_void": default_route.is_void(host, tap_ifname),
         }
     except OSError as error:
-        raise HostError(f"cannot read the routes: {error}", errno=error.errno or 0) from error
+        raise HostError(
+            f"cannot read the routes: {error.strerror or error}", errno=error.errno or 0
+        ) from error
     finally:
         host.close()
 
@@ -197,6 +203,21 @@ def own_networks(not_of_ifname: str | None) -> list[tuple[str, int]]:
     host = Host(Journal(""))
     try:
         return routes.own_networks(host, not_of_ifname)
+    finally:
+        host.close()
+
+
+def in_force(tap_ifname: str, address: str, prefix_len: int, neighbour: str) -> dict[str, Any]:
+    """Ask the kernel what it does with traffic; see `sevpn.host.in_force`. Raises HostError."""
+    from sevpn.host.in_force import look
+
+    host = Host(Journal(""))
+    try:
+        return look(host, tap_ifname, address, prefix_len, neighbour)
+    except OSError as error:
+        raise HostError(
+            f"cannot read the routes: {error.strerror or error}", errno=error.errno or 0
+        ) from error
     finally:
         host.close()
 

@@ -24,30 +24,35 @@ SETTLE_TIMEOUT_S = 5.0
 class HostSide:
     """The undo records of a run, and the only way to add to them."""
 
-    __slots__ = ("_busy", "_error", "_has_changed", "_loop", "journal_path", "records")
+    __slots__ = ("_busy", "_error", "_failed", "_has_changed", "_loop", "journal_path", "records")
 
     def __init__(self, loop: Loop, journal_path: str) -> None:
         self._loop = loop
         self._busy: Task | None = None
         self._error: HostError | None = None
+        self._failed: dict[str, str] = {}
         self._has_changed = False
         self.journal_path = journal_path
         self.records: list[Record] = []
 
-    async def apply(self, steps: "list[Step]") -> None:
-        """Make changes in order. Raises HostError; what was made before it was undone.
+    async def apply(self, steps: "list[Step]") -> "dict[str, str]":
+        """Make changes in order; return which optional kinds failed, and why.
+
+        Raises HostError; what was made before it was undone.
 
         When the caller is cancelled the change goes on: settle() waits for it.
         """
         if not steps:
-            return
+            return {}
         await self.settle()
+        self._failed = {}
         self._has_changed = True
         self._busy = self._loop.spawn("host", self._apply(steps))
         await self._loop.join(self._busy)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+        return self._failed
 
     async def undo(self, records: "list[Record]") -> None:
         """Undo the given records; says what had to be left."""
@@ -93,6 +98,7 @@ class HostSide:
         self.records.extend(answer["undo"])
         for line in answer["warnings"]:
             log.warning(line)
+        self._failed = answer["failed"]
         for line in answer["notes"]:
             log.info(line)
         failed = answer["error"]

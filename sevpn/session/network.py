@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from sevpn.config import Config
     from sevpn.dhcp.lease import Lease
     from sevpn.session.hostside import HostSide
+    from sevpn.session.shortfall import Shortfall
 
     Step = tuple[Any, ...]
 
 SETTLE_TIMEOUT_S = 5.0
+REFUSED_SHOWN = 3  # routes; a hostile server pushes hundreds with each lease
+_STEERING = ("default_route", "dns", "rule")  # steps that say where traffic goes
 
 
 def describe_lease(lease: "Lease") -> str:
@@ -29,7 +32,7 @@ def describe_lease(lease: "Lease") -> str:
     parts = [f"{lease.address}/{lease.prefix_len} from {lease.server_id}"]
     forever = lease.lease_s == 0xFFFFFFFF
     parts.append("for ever" if forever else f"for {lease.lease_s} s")
-    gateway = lease.default_gateway()
+    gateway = lease.default_gateway(with_static_routes=False)
     if gateway:
         parts.append(f"gateway {gateway}")
     if lease.dns:
@@ -68,12 +71,15 @@ class Network:
         "_host",
         "_ifname",
         "_loop",
+        "_said",
         "_steps",
         "_task",
         "_wanted",
         "applied",
         "failure",
+        "has_halves",
         "server_ips",
+        "shortfalls",
     )
 
     def __init__(self, loop: Loop, config: "Config", host: "HostSide", ifname: str) -> None:
@@ -89,6 +95,20 @@ class Network:
         self.applied: Lease | None = None  # what the host is configured for now
         self.failure: HostError | None = None  # why the wanted lease is not in force
         self.server_ips: list[str] = []
+        self.shortfalls: list[Shortfall] = []  # what was asked for and is not in force
+        self.has_halves = False  # the default route stands as two halves
+        self._said: list[str] = []
+        if config.no_dhcp:
+            from sevpn.session.shortfall import without_dhcp
+
+            self.shortfalls = without_dhcp(config)
+            for one in self.shortfalls:
+                log.warning(str(one))
+
+    @property
+    def falls_short(self) -> bool:
+        """Tell whether traffic goes another way than was asked for."""
+        return any(one.degrades for one in self.shortfalls)
 
     @property
     def steps(self) -> "list[Step]":
@@ -167,14 +187,18 @@ class Network:
         if lease is not None:
             own = await self._own_networks()
             steps = plan.session_plan(self._config, lease, self._ifname, self.server_ips, own)
-            for line in plan.refused_routes(self._config, lease, self.server_ips, own):
-                log.warning(line)
+            self._say_refused(plan.refused_routes(self._config, lease, self.server_ips, own))
         undo, apply = plan.change_plan(self._host.records, self._steps, steps)
+        if lease is None and any(plan.bare(step)[0] in _STEERING for step in self._steps):
+            log.warning("routes and DNS are taken back: traffic leaves outside the tunnel now")
         await self._host.undo(undo)
         self._steps = []
         self.applied = None
-        await self._host.apply(apply)
-        self._steps = steps
+        failed = await self._host.apply(apply)
+        # What failed is not in force; it is tried again with the next change.
+        self._steps = [step for step in steps if plan.bare(step)[0] not in failed]
+        apply = [step for step in apply if plan.bare(step)[0] not in failed]
+        await self._judge(lease, failed)
         self.applied = lease
         self._dns_path = watched_path(self._host.records)
         if self._dns_path is not None:
@@ -182,6 +206,46 @@ class Network:
         shown = describe_steps(apply)
         if shown:
             log.info(f"routes: {shown}")
+
+    def _say_refused(self, lines: list[str]) -> None:
+        for line in lines[:REFUSED_SHOWN]:
+            log.warning(line)
+        if len(lines) > REFUSED_SHOWN:
+            log.warning(f"and {len(lines) - REFUSED_SHOWN} more routes were refused")
+
+    async def _judge(self, lease: "Lease | None", failed: "dict[str, str]") -> None:
+        """Compare what is in force with what was asked for, and say the difference once."""
+        self.shortfalls = []
+        if lease is None:
+            return
+        neighbour = next((n for n in (*lease.routers, lease.server_id) if n != lease.address), "")
+        try:
+            found = await child.call(
+                self._loop,
+                "sevpn.host.worker:in_force",
+                self._ifname,
+                lease.address,
+                lease.prefix_len,
+                neighbour,
+            )
+        except HostError as error:
+            log.debug(f"cannot look what is in force: {error}")
+            return
+        if not isinstance(found, dict):
+            return
+        from sevpn.session.shortfall import find, unused
+
+        self.has_halves = bool(found["has_halves"])
+        self.shortfalls = find(self._config, lease, {**found, "tap": self._ifname}, failed)
+        offered = unused(self._config, lease)
+        lines = [f"warning: {one}" for one in self.shortfalls]
+        lines += [f"not used: {offered}"] if offered else []
+        if lines != self._said:
+            self._said = lines
+            for one in self.shortfalls:
+                log.warning(str(one))
+            if offered:
+                log.info(f"not used: {offered}")
 
     async def _own_networks(self) -> "list[tuple[str, int]]":
         if not self._config.accept_static_routes:

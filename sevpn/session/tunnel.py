@@ -210,20 +210,27 @@ class Tunnel:
     def _look_after_lease(self, now: float) -> None:
         keeper = self._keeper
         if keeper is None:
-            self._enter(READY, now)
+            self._enter(DEGRADED if self._network.falls_short else READY, now)
             return
         keeper.tick(now)
         for frame in keeper.take_frames():
             self._bridge.inject(frame)
         self._state.renewals = keeper.renewals
         state = keeper.state()
-        self._enter(DEGRADED if state == READY and self._roamer.is_offline else state, now)
+        is_less = self._roamer.is_offline or self._network.falls_short
+        self._enter(DEGRADED if state == READY and is_less else state, now)
 
     def _enter(self, state: str, now: float) -> None:
         if state == self._state.name:
             return
-        if state == READY:
-            log.info("ready: traffic flows")
+        is_short = state == DEGRADED and self._network.falls_short and not self._is_dead_end()
+        if state == READY or is_short:
+            if self._keeper is None:
+                log.info("ready: the session stands (-no-dhcp: nothing was checked)")
+            elif is_short:
+                log.info("connected, but not as asked: see the warnings, or sevpn status")
+            else:
+                log.info("ready: traffic flows")
             self.was_ready = self.is_proven = True
             # What logging in took is not needed any more, and a collection by chance may be
             # hours away: without this a process grows by 190 kB with each reconnect.
@@ -236,6 +243,11 @@ class Tunnel:
                 else "the gateway behind the tunnel does not answer"
             )
         self._state.enter(state, now)
+
+    def _is_dead_end(self) -> bool:
+        """Tell whether nothing gets through, whatever was asked for."""
+        is_silent = self._keeper is not None and self._keeper.is_silent
+        return is_silent or self._roamer.is_offline
 
     def _release_lease(self) -> None:
         """Tell the DHCP server that the address is free again, as far as that gets through."""

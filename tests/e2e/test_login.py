@@ -115,7 +115,7 @@ def test_unknown_hub(host: Namespace, server: SoftEther) -> None:
 
 def test_offline_hub_once(host: Namespace, server: SoftEther) -> None:
     with Sevpn(host, *flags("-hub", HUB_OFFLINE, "-once")) as run:
-        assert "offline" in run.expect_exit(EXIT_REFUSED)
+        assert "offline" in run.expect_exit(EXIT_NETWORK)
 
 
 def test_offline_hub_is_retried_slowly(host: Namespace, server: SoftEther) -> None:

@@ -37,7 +37,7 @@ LOCKED_DOWN = (
 # podman would raise these limits, which a root without CAP_SYS_RESOURCE may not.
 _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 _CGROUPS = Path("/sys/fs/cgroup")
-STOP_LIMIT_S = 2.0  # of `podman stop`, most of which is podman's own
+STOP_LIMIT_S = 9.0  # of `podman stop`, which kills after ten seconds
 _counter = 0
 
 

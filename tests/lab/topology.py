@@ -57,7 +57,7 @@ _CLIENT_NETWORK = f"""link set eth0 up
 addr add {CLIENT_IP}/24 dev eth0
 addr add {CLIENT_IP6}/64 dev eth0 nodad
 route add default via {CLIENT_GATEWAY} metric 100
-route add default via fd00:a::1
+route add fd00:b::/64 via fd00:a::1
 """
 
 _NETNS_DIR = Path("/run/netns")

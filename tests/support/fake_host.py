@@ -32,6 +32,9 @@ class FakeHost:
         self.addresses: tuple[str, ...] = ("127.0.0.1",)
         self.routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
         self.is_default_void = False
+        self.in_force: dict[str, Any] = {
+            "has_default": True, "has_halves": False, "default6": "", "neighbour": "", "overlap": ""
+        }  # fmt: skip
         self._real_call = child.call
         monkeypatch.setattr(child, "call", self._call)
 
@@ -41,7 +44,7 @@ class FakeHost:
 
     def changes(self) -> list[str]:
         """Return those that change something."""
-        return [name for name in self.names() if name not in ("survey", "own_networks")]
+        return [name for name in self.names() if name not in ("survey", "own_networks", "in_force")]
 
     async def _call(self, loop: Loop, target: str, *args: Any, timeout_s: float = 30.0) -> Any:
         module, _, name = target.partition(":")
@@ -62,10 +65,13 @@ class FakeHost:
         for step in steps:
             if step[0] in self.fail:
                 failed = {"message": f"{step[0]} refused", "hint": "do it", "errno": 1}
-                return {"undo": [], "warnings": [], "notes": [], "error": failed}
+                return {"undo": [], "warnings": [], "notes": [], "failed": {}, "error": failed}
         self.now += steps
         undo = [{"step": list(step)} for step in steps]
-        return {"undo": undo, "warnings": [], "notes": [], "error": None}
+        return {"undo": undo, "warnings": [], "notes": [], "failed": {}, "error": None}
+
+    def do_in_force(self, *_: object) -> dict[str, Any]:
+        return dict(self.in_force)
 
     def do_undo(self, _journal: str, records: list[Any]) -> list[str]:
         for record in reversed(records):

@@ -152,6 +152,7 @@ class FakeKeeper:
 class FakeNetwork:
     failure: HostError | None = None
     is_busy = False
+    falls_short = False
     dns_checks = 0
 
     def check_dns(self) -> None:

@@ -64,7 +64,7 @@ def view(**changes: Any) -> View:
     state = RunState(NOW_S - 50)
     keeper: Any = SimpleNamespace(lease=lease(), ignored_messages=Counters())
     bridge: Any = SimpleNamespace(statistics=lambda: dict(BRIDGE))
-    network: Any = SimpleNamespace(steps=STEPS)
+    network: Any = SimpleNamespace(steps=STEPS, shortfalls=[], has_halves=False)
     roamer: Any = SimpleNamespace(hijacks=[("0.0.0.0", 1, "eth0")])
     made = View(
         config, state, "sv-none", bytes.fromhex("5e0102030405"), bridge, network, keeper, roamer,
@@ -136,6 +136,7 @@ def test_everything() -> None:
         ],
         "rules": [{"from": "10.77.0.50", "table": 200}],
         "dns": {"servers": ["10.77.0.1"], "search": ["lab.test"]},
+        "shortfalls": [],
         "hijacks": [{"network": "0.0.0.0/1", "interface": "eth0"}],
         "last_error": {
             "message": "the server  went away",

@@ -139,6 +139,6 @@ def test_a_read_only_etc(world: World) -> None:
     subprocess.run(["mount", "-o", "remount,bind,ro", mounted], check=True)
     result = worker.apply(world.journal, world.steps())
     assert result["error"] is None
-    assert ["name servers: Read-only" in line for line in result["warnings"]] == [True]
+    assert "name servers: Read-only" in result["failed"]["dns"]
     assert worker.undo(world.journal, result["undo"]) == []
     world.assert_as_before()

@@ -39,7 +39,7 @@ class Lease:
         ]
         self.__dict__.update(values)
 
-    def default_gateway(self) -> str | None:
+    def default_gateway(self, *, with_static_routes: bool = True) -> str | None:
         return self.gateway
 
 

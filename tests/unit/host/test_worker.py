@@ -234,6 +234,7 @@ def test_servers_that_need_no_pin(world: World) -> None:
             "undo": [],
             "warnings": [],
             "notes": [],
+            "failed": {},
             "error": None,
         }, address
     near = worker.server_route(world.journal, "192.0.2.50")
