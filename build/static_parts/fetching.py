@@ -39,6 +39,8 @@ def from_release(source: Source, into: Path) -> Path | None:
             while left and (chunk := answer.read(min(left, CHUNK_BYTES))):
                 file.write(chunk)
                 left -= len(chunk)
+            if left and answer.length:  # what http.client says of a body that ends too early
+                raise BuildError(f"{source.url} broke off {answer.length} bytes before its end")
     except urllib.error.HTTPError as error:
         raise BuildError(f"{source.url} answers {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
@@ -100,7 +102,10 @@ class Debian:
         state = into / "apt"
         options = self._options(state)
         records = []
-        for mirror in self._mirrors(into, security=suite.endswith("-security")):
+        mirrors = self._mirrors(into, security=suite.endswith("-security"))
+        if not mirrors:
+            raise BuildError(f"this host's apt has no mirror with {suite}")
+        for mirror in mirrors:
             line = f"deb-src [{self.trust}] {mirror} {suite} main\n"
             (state / "sources.list").write_text(line)
             run(["apt-get", "-q", *options, "update"], state)
@@ -116,19 +121,23 @@ class Debian:
         problem: BuildError | None = None
         for suite in self.suites:
             try:
-                for record in self.versions(source.debian_source, into, suite):
-                    if source.sha256 not in record.get("Checksums-Sha256", ""):
-                        continue
-                    wanted = f"{source.debian_source}={record['Version']}"
+                records = self.versions(source.debian_source, into, suite)
+            except BuildError as error:
+                problem = error  # another suite may have it
+                continue
+            for record in records:
+                if source.sha256 not in record.get("Checksums-Sha256", ""):
+                    continue
+                wanted = f"{source.debian_source}={record['Version']}"
+                try:
                     run(
                         ["apt-get", "-q", *self._options(state), "source", "--download-only",
                          wanted],
                         into,
                     )  # fmt: skip
-                    file = _file_of(record, source.sha256)
-                    return into / file
-            except BuildError as error:
-                problem = error  # another suite may have it
+                    return into / _file_of(record, source.sha256)
+                except BuildError as error:
+                    problem = error  # the files of another version may be there
         if problem:
             raise problem
         return None

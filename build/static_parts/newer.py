@@ -15,6 +15,7 @@ from static_parts.sources import LOCK, Source, locked_sources, sha256_of
 from static_parts.toolchain import REQUIREMENTS
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+MOST_BYTES = 1 << 28
 # Wheels that do not depend on Python, or run on both machines that we build on.
 _PLATFORMS = {
     "ziglang": ("manylinux_2_12_x86_64", "manylinux_2_17_aarch64"),
@@ -66,9 +67,10 @@ def _source(source: Source, debian: Debian, into: Path) -> Pin:
             problem = error
             continue
         records += [(suite, record["Version"]) for record in found]
-    if problem and not records:
-        raise problem
-    return newest_source(source, records)
+    pin = newest_source(source, records)
+    if problem and not pin.newest:
+        raise problem  # "is the newest" would be a guess: that suite may have had a newer one
+    return pin._replace(note=f"{pin.note} (not every suite could be asked)") if problem else pin
 
 
 def _offered(name: str) -> list[str]:
@@ -146,14 +148,18 @@ def _update_source(wanted: Source, into: Path) -> str:
     sha256, size = "", 0
     try:
         # The size is not known yet: more than any release has is too much.
-        file = from_release(wanted._replace(bytes=1 << 28), into)
-        if file:
+        file = from_release(wanted._replace(bytes=MOST_BYTES), into)
+        if file and file.stat().st_size <= MOST_BYTES:
             sha256, size = sha256_of(file), file.stat().st_size
-    except BuildError:
+    except (BuildError, OSError):
         debian = Debian()
         archive = wanted.debian_file.format(version=wanted.version)
         for suite in debian.suites:
-            for record in debian.versions(wanted.debian_source, into, suite):
+            try:
+                records = debian.versions(wanted.debian_source, into, suite)
+            except BuildError:
+                continue  # another suite may have it
+            for record in records:
                 for line in record.get("Checksums-Sha256", "").splitlines():
                     words = line.split()
                     if words[2:] == [archive]:

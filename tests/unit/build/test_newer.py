@@ -41,6 +41,39 @@ def test_a_security_release_is_named() -> None:
     assert "SECURITY" not in newer.newest_source(OPENSSL, records[:1]).note
 
 
+class _HalfReached:
+    """An archive of which one suite cannot be asked."""
+
+    suites = ("trixie-security", "sid")
+
+    def __init__(self, offered: str = "3.5.7-1") -> None:
+        self.offered = offered
+
+    def versions(self, _name: str, _into: Path, suite: str) -> list[dict[str, str]]:
+        if suite == "trixie-security":
+            raise BuildError("cannot be reached")
+        archive = f"openssl_{newer.upstream(self.offered)}.orig.tar.gz"
+        return [{"Version": self.offered, "Checksums-Sha256": f"{'a' * 64} 5 {archive}"}]
+
+
+def test_a_suite_that_cannot_be_asked(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="cannot be reached"):
+        newer._source(OPENSSL, _HalfReached(), tmp_path)
+    pin = newer._source(OPENSSL, _HalfReached("3.5.10-1"), tmp_path)
+    assert pin.newest == "3.5.10"
+    assert "not every suite" in pin.note
+
+
+def test_update_asks_each_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "sources.lock"
+    lock.write_bytes(newer.LOCK.read_bytes())
+    monkeypatch.setattr(newer, "LOCK", lock)
+    monkeypatch.setattr(newer, "Debian", lambda: _HalfReached("3.5.10-1"))
+    gone = OPENSSL._replace(version="3.5.10", release_url="http://127.0.0.1:9/{version}")
+    assert "a" * 64 in newer._update_source(gone, tmp_path)
+    assert f'version = "3.5.10"\nsha256 = "{"a" * 64}"\nbytes = 5\n' in lock.read_text()
+
+
 def test_a_range_hides_a_release() -> None:
     assert newer.beyond(">=0.12,<0.13", ["0.12.4", "0.17.6"]) == "0.17.6"
     assert newer.beyond(">=6.120,<7", ["6.120.0", "6.130.1"]) == ""

@@ -8,7 +8,7 @@ import shutil
 import tarfile
 import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +142,30 @@ def test_a_release_that_cannot_be_reached(tmp_path: Path) -> None:
         from_release(source(), tmp_path)
 
 
+def test_a_release_that_breaks_off(tmp_path: Path) -> None:
+    """A hash that is taken from it (build/update) would be that of half a file."""
+
+    class Half(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT[:-7])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(BuildError, match="broke off 7 bytes"):
+                from_release(source(f"http://127.0.0.1:{server.server_port}/x.tar.gz"), tmp_path)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.mark.usefixtures("apt")
 def test_an_older_version_in_the_index(site: tuple[Path, str], tmp_path: Path) -> None:
     """The newest has another archive, which the mirror does not even have yet."""
@@ -168,6 +192,36 @@ def test_the_index_names_a_file_that_is_gone(site: tuple[Path, str], tmp_path: P
     index(site[0], "1.2-1", present=False)
     with pytest.raises(BuildError, match="404"):
         debian(site[1]).from_index(source(), tmp_path)
+
+
+def test_another_version_of_the_suite_when_files_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two Debian versions carry the archive, and the mirror has the files of one."""
+    asked = []
+
+    def run(command: list[str], _: Path) -> str:
+        asked.append(command[-1])
+        if command[-1] == "tool=1.2-2":
+            raise BuildError("404")
+        return ""
+
+    checksums = f"{source().sha256} {len(CONTENT)} {NAME}"
+    records = [{"Version": f"1.2-{n}", "Checksums-Sha256": checksums} for n in (2, 1)]
+    monkeypatch.setattr(fetching, "run", run)
+    monkeypatch.setattr(Debian, "is_here", lambda _: True)
+    monkeypatch.setattr(Debian, "versions", lambda *_: records)
+    assert debian("http://127.0.0.1:9").from_index(source(), tmp_path) == tmp_path / NAME
+    assert asked == ["tool=1.2-2", "tool=1.2-1"]
+
+
+def test_a_host_without_a_mirror_of_the_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was asked, which is not the answer "no"."""
+    monkeypatch.setattr(fetching, "run", lambda *_: "Other|http://127.0.0.1:9/\n")
+    with pytest.raises(BuildError, match="no mirror with stable-security"):
+        Debian().versions("tool", tmp_path, "stable-security")
 
 
 @pytest.mark.usefixtures("apt")
