@@ -17,7 +17,7 @@ from lab.server import (
     SoftEther,
 )
 from lab.topology import CLIENT_IP6, SERVER_IP, SERVER_IP6, Topology
-from sevpn.errors import EXIT_REFUSED
+from sevpn.errors import EXIT_NETWORK, EXIT_REFUSED
 
 if TYPE_CHECKING:
     from lab.dhcp import Dnsmasq
