@@ -15,7 +15,7 @@ from sevpn.errors import EXIT_INTERNAL, EXIT_OK, SevpnError, UsageError
 
 SUB_COMMANDS = ("status", "wait", "cleanup")  # as the first argument, instead of flags
 _READERS = ("advice", "goflag", "usage", "validate", "values")  # of sevpn.flags
-_END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+_END_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 def _explain(text: str) -> None:
@@ -30,6 +30,16 @@ def _explain(text: str) -> None:
 def _set_log(config: Config) -> None:
     log.level = log.QUIET if config.quiet else log.VERBOSE if config.v else log.NORMAL
     log.timestamps = config.timestamps
+    log.is_journal = _is_journal()
+
+
+def _is_journal() -> bool:
+    """Tell whether stderr is the journal's: systemd names its device and inode."""
+    try:
+        found = posix.fstat(2)
+    except OSError:
+        return False
+    return posix.environ.get(b"JOURNAL_STREAM") == b"%d:%d" % (found.st_dev, found.st_ino)
 
 
 def _find_password(config: Config, arguments: list[str]) -> None:
@@ -85,6 +95,7 @@ def _forget_readers() -> None:
 
 def run_client(config: Config, mac: bytes | None) -> int:
     """Run the client until a signal ends it (0) or an error does (raised)."""
+    from sevpn.io import signals
     from sevpn.io.child import reap_strangers
     from sevpn.io.loop import Loop, Wakeup
     from sevpn.io.process import come_first, hide_secret
@@ -104,16 +115,29 @@ def run_client(config: Config, mac: bytes | None) -> int:
         except BlockingIOError:
             pass  # full: it will turn
 
-    def end() -> None:
-        if received and task is not None:
-            received.clear()
-            log.info("ending on a signal")
-            loop.cancel(task)
+    def act() -> None:
+        nonlocal is_ending
+        while received and task is not None and supervisor is not None:
+            number = received.pop(0)
+            if is_ending:
+                continue
+            if number in signals.TELL:
+                supervisor.tell()
+            elif number in signals.RECONNECT:
+                log.info("reconnecting on a signal")
+                supervisor.reconnect()
+            else:
+                is_ending = True
+                log.info(f"ending on {signals.name_of(number)}")
+                loop.cancel(task)
 
-    task = None
-    wakeup = Wakeup(loop, end)
-    _signal.set_wakeup_fd(wakeup.write_fd)
-    for number in _END_SIGNALS:
+    task = supervisor = None
+    is_ending = False
+    wakeup = Wakeup(loop, act)
+    # Several of one kind in a row fill the pipe: it wakes all the same.
+    _signal.set_wakeup_fd(wakeup.write_fd, warn_on_full_buffer=False)
+    caught = signals.wanted()
+    for number in caught:
         _signal.signal(number, note_signal)
     if posix.getpid() == 1:
         _signal.signal(_signal.SIGCHLD, reap_strangers)
@@ -124,7 +148,7 @@ def run_client(config: Config, mac: bytes | None) -> int:
     finally:
         # What is left is the interpreter's end, which restores the default actions: one
         # more signal would then kill us instead of letting us tell our exit code.
-        for number in _END_SIGNALS:
+        for number in caught:
             _signal.signal(number, _signal.SIG_IGN)
     return EXIT_OK
 

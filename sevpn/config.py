@@ -45,6 +45,7 @@ class Config:
         reconnect_delay: float
         reconnect_max_delay: float
         pass_file: str
+        retry_refused: float
         once: bool
         ca_file: str
         cert_sha256: list[str]

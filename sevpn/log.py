@@ -14,6 +14,7 @@ VERBOSE = 2
 
 level = NORMAL
 timestamps = False
+is_journal = False  # stderr leads to systemd's: each line begins with its priority (sd-daemon(3))
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -21,8 +22,10 @@ def clean(text: str, limit: int = 2000) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:limit])
 
 
-def _write(line: str) -> None:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S ") if timestamps else ""
+def _write(line: str, priority: int) -> None:
+    stamp = f"<{priority}>" if is_journal else ""
+    if timestamps:
+        stamp += time.strftime("%Y-%m-%dT%H:%M:%S%z ")
     try:
         sys.stderr.write(f"{stamp}{clean(line)}\n")
         sys.stderr.flush()
@@ -33,20 +36,20 @@ def _write(line: str) -> None:
 def debug(message: str) -> None:
     """Print at -v only."""
     if level >= VERBOSE:
-        _write(message)
+        _write(message, 7)
 
 
 def info(message: str) -> None:
     """Print an event a person cares about, unless -quiet."""
     if level >= NORMAL:
-        _write(message)
+        _write(message, 6)
 
 
 def warning(message: str) -> None:
     """Print something that went wrong but is survived, also with -quiet."""
-    _write(f"warning: {message}")
+    _write(f"warning: {message}", 4)
 
 
 def error(message: str, hint: str = "") -> None:
     """Print why something ended, with the next thing to try, on one line."""
-    _write(f"error: {message}" + (f" ({hint})" if hint else ""))
+    _write(f"error: {message}" + (f" ({hint})" if hint else ""), 3)

@@ -42,7 +42,7 @@ from sevpn.session.login import Established, LoginAgent
 from sevpn.session.network import Network
 from sevpn.session.resume import resume
 from sevpn.session.roaming import Roamer
-from sevpn.session.state import CONFIGURING, RECONNECTING, STOPPING, RunState
+from sevpn.session.state import CONFIGURING, RECONNECTING, REFUSED, STOPPING, RunState
 from sevpn.session.tunnel import Lost, Moved, Tunnel
 
 TYPE_CHECKING = False
@@ -117,6 +117,7 @@ class Supervisor:
         self._task: Task | None = None
         self._mac = mac or stable_mac(config.host, config.hub, config.user, config.state_dir)
         self._message = ""  # what the server said last
+        self._is_hurried = False  # somebody asked for a connection now
         self._moved_s = -MOVED_RECENTLY_S  # when a change of networks cost a connection
         self._pinned: set[str] = set()  # server addresses with a host route of ours
 
@@ -137,6 +138,7 @@ class Supervisor:
                     await self._one_session()
                 except SevpnError as error:
                     if once or self._is_final(error):
+                        self.state.fail(str(error), now_s())
                         raise
                     await self._pause(error)
                 else:
@@ -150,6 +152,8 @@ class Supervisor:
             await self._roamer.settle()
             await self._network.settle()
             await self._host.undo_everything()
+            if self._host.is_clean:
+                log.info("everything was undone")
             if self._open is not None:
                 self._open.connection.close()
             self._close()
@@ -211,6 +215,31 @@ class Supervisor:
         """The host's network changed: whoever waits looks at it now."""
         if self._task is not None:
             self._loop.poke(self._task)
+
+    # --- what a signal asks for ---
+
+    def reconnect(self) -> None:
+        """Make a new connection now, or end the delay before the next one."""
+        self._is_hurried = True
+        self._tunnel.is_asked_to_reconnect = True
+        self._wake()
+
+    def tell(self) -> None:
+        """Write to the log where the run stands."""
+        state, session = self.state, self._view.session
+        parts = [f"{state.name} for {now_s() - state.since_s:.0f} s"]
+        if session is not None:
+            parts.append(f"session {session.welcome.session_name}")
+        lease = self._network.applied
+        if lease is not None:
+            parts.append(f"address {lease.address}")
+        counts = self._bridge.statistics()
+        parts.append(f"up {counts['bytes_up']} bytes, down {counts['bytes_down']} bytes")
+        parts.append(f"{state.reconnects} reconnects, {state.resumes} resumed sessions")
+        parts += [str(one) for one in self._network.shortfalls]
+        if state.last_error:
+            parts.append(f"last error: {state.last_error}")
+        log.info("status: " + "; ".join(parts))
 
     def _enter(self, state: str) -> None:
         self.state.enter(state, now_s())
@@ -307,29 +336,39 @@ class Supervisor:
     def _is_final(self, error: SevpnError) -> bool:
         """Tell whether trying again cannot help: a person must act first."""
         if isinstance(error, ServerError):
-            never = error.code == 126  # AutoDisconnect: the server wants an end
-            is_busy = isinstance(error, BusyError)
-            return never or not (is_busy or self._was_established)
-        if isinstance(error, CertificateError):
-            return not self._was_established
+            if error.code == 126:  # AutoDisconnect: the server wants an end
+                return True
+            if isinstance(error, BusyError):
+                return False
+        if isinstance(error, (ServerError, CertificateError)):
+            return not self._was_established and not self._config.retry_refused
         return isinstance(error, HostError) and not self._tunnel.was_ready
 
     async def _pause(self, error: SevpnError | None) -> None:
         if error is not None:
             self.state.fail(str(error), now_s())
-        self._enter(RECONNECTING)
+        is_refused = isinstance(error, (ServerError, CertificateError)) and not isinstance(
+            error, BusyError
+        )
+        self._enter(REFUSED if is_refused else RECONNECTING)
         self.state.reconnects += 1
         if error is None and now_s() < self._moved_s + MOVED_RECENTLY_S:
             self._moved_s = -MOVED_RECENTLY_S  # once
             log.info("the local network changed: logging in anew")
             return
         least_s = error.patience_s if error is not None else 0.0
+        if is_refused:
+            least_s = max(least_s, self._config.retry_refused)
         delay_s = self._backoff.next_s(posix.urandom(1)[0], least_s)
         if error is not None:
             log.error(str(error), error.hint)
         log.info(f"reconnecting in {delay_s:.3g} s")
-        if isinstance(error, ServerError):
-            await self._loop.sleep(delay_s)  # another network does not change the refusal
-        elif await self._roamer.doze(now_s() + delay_s):
-            log.info("the local network changed: reconnecting now")
-            self._backoff.reset()
+        generation, deadline_s = self._roamer.generation, now_s() + delay_s
+        self._is_hurried = False
+        while now_s() < deadline_s and not self._is_hurried:
+            await self._loop.doze(deadline_s)
+            # Another network does not change a refusal.
+            if self._roamer.generation != generation and not isinstance(error, ServerError):
+                log.info("the local network changed: reconnecting now")
+                self._backoff.reset()
+                return

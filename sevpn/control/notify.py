@@ -1,8 +1,8 @@
 """Tells systemd how far we are: sd_notify(3). Layer 5.
 
 Datagrams of `NAME=value` lines to the unix socket that NOTIFY_SOCKET names; a leading `@`
-means the abstract namespace. READY=1 goes out when traffic flows for the first time, so
-units that are ordered after ours find a network that works.
+means the abstract namespace. READY=1 goes out when the run serves: a server that is away must not
+hold up a boot. Who needs the network waits for sevpn-ready@.service (`sevpn wait`).
 """
 
 import _socket
@@ -10,7 +10,7 @@ import posix
 
 from sevpn import log
 from sevpn.io.loop import Loop, Task
-from sevpn.session.state import READY, RECONNECTING, STOPPING, RunState
+from sevpn.session.state import RECONNECTING, REFUSED, STOPPING, RunState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Notifier:
         self._address = b"\0" + name[1:] if name[:1] == b"@" else name
         self._loop = loop
         self._state = state
-        self._is_ready_owed = False  # READY=1 is to be said, and did not get through yet
+        self._is_ready_owed = True  # READY=1 is to be said, and did not get through yet
         kind = _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
         self._sock = _socket.socket(_socket.AF_UNIX, kind, 0)
         self._task: Task | None = None
@@ -50,12 +50,10 @@ class Notifier:
 
     def _changed(self, state: str) -> None:
         text = state
-        if state == RECONNECTING and self._state.last_error:
+        if state in (RECONNECTING, REFUSED, STOPPING) and self._state.last_error:
             text += f": {self._state.last_error}"
         lines = [f"STATUS={log.clean(text, STATUS_MAX_CHARS)}"]
-        if state == READY:
-            self._is_ready_owed = True
-        elif state == STOPPING:
+        if state == STOPPING:
             self._is_ready_owed = False
             lines.append("STOPPING=1")
         self._send(*lines)

@@ -12,7 +12,7 @@ sevpn connects this host to a SoftEther VPN server.
 commands    sevpn status, wait, cleanup, help, version (sevpn help COMMAND)
 
 server      -host NAME  -port 443  -hub DEFAULT
-login       -user NAME  -pass TEXT  -plain-password (RADIUS)
+login       -user NAME  -pass TEXT  -plain-password (RADIUS)  -retry-refused 0s
             -pass-file FILE (- = stdin; also SEVPN_PASS_FILE; asked for without)
 certificate -cert-sha256 FINGERPRINT  -ca-file FILE  -insecure
 network     -accept-default-gateway  -accept-dns  -accept-static-routes

@@ -56,6 +56,7 @@ OPTIONS = (
 
     _o("reconnect-max-delay", DURATION, "1m0s", "Longest delay between reconnection attempts, which repeated failures grow to"),  # noqa: E501
     _o("pass-file", STRING, "", "File that holds the password, - for standard input (SEVPN_PASS_FILE names one, too)"),  # noqa: E501
+    _o("retry-refused", DURATION, "0s", "Wait so long after a refused login or certificate and try again (0s = end)"),  # noqa: E501
     _o("once", BOOL, "false", "End after the first failed or lost session, with its exit code, instead of reconnecting"),  # noqa: E501
     _o("ca-file", STRING, "", "File of additional certificates (PEM) to trust: a CA's, or the server's own"),  # noqa: E501
     _o("cert-sha256", STRINGS, "", "SHA-256 of the server's certificate (hex), or of its key (sha256//BASE64), to accept whatever the chain; may be repeated"),  # noqa: E501

@@ -55,6 +55,8 @@ def validate(config: "Config") -> None:
     ):
         if delay_s <= 0:
             raise UsageError(f"-{flag} must be more than 0", f"give a duration, as in -{flag} 5s")
+    if config.retry_refused < 0:
+        raise UsageError("-retry-refused must not be negative", "give a duration, as in 15m")
     if config.dns not in DNS_MODES:
         raise UsageError(
             f"-dns {_shown(config.dns)} is no way to set DNS", f"give one of {', '.join(DNS_MODES)}"

@@ -13,6 +13,7 @@ import sys
 
 from sevpn import log
 from sevpn.errors import HostError, SevpnError
+from sevpn.io import signals
 from sevpn.io.loop import Loop, now_s
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
-_IGNORED_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+_IGNORED_SIGNALS = (*signals.END, *signals.RECONNECT, *signals.TELL)
 
 
 # The children that `call` waits for; 0 stands for one whose number is not known yet.

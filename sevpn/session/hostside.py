@@ -24,13 +24,23 @@ SETTLE_TIMEOUT_S = 5.0
 class HostSide:
     """The undo records of a run, and the only way to add to them."""
 
-    __slots__ = ("_busy", "_error", "_failed", "_has_changed", "_loop", "journal_path", "records")
+    __slots__ = (
+        "_busy",
+        "_error",
+        "_failed",
+        "_has_changed",
+        "_loop",
+        "is_clean",
+        "journal_path",
+        "records",
+    )
 
     def __init__(self, loop: Loop, journal_path: str) -> None:
         self._loop = loop
         self._busy: Task | None = None
         self._error: HostError | None = None
         self._failed: dict[str, str] = {}
+        self.is_clean = True  # nothing had to be left
         self._has_changed = False
         self.journal_path = journal_path
         self.records: list[Record] = []
@@ -127,7 +137,9 @@ class HostSide:
             left = await self._call(function, records)
         except HostError as error:
             log.error(f"could not restore the host's configuration: {error}", error.hint)
+            self.is_clean = False
             return
+        self.is_clean = self.is_clean and not left
         for line in left:
             log.warning(line)
 

@@ -18,6 +18,7 @@ CONFIGURING = "configuring"
 READY = "ready"
 DEGRADED = "degraded"
 RECONNECTING = "reconnecting"
+REFUSED = "refused"  # the login or the certificate; tried again after -retry-refused
 STOPPING = "stopping"
 
 

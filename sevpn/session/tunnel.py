@@ -69,6 +69,7 @@ class Tunnel:
         "_state",
         "_timeout_ms",
         "_end_s",
+        "is_asked_to_reconnect",
         "is_proven",
         "was_ready",
     )
@@ -96,6 +97,7 @@ class Tunnel:
         self._keepalive_s = 0.0
         self.was_ready = False  # a session of this run has been usable
         self.is_proven = False  # the present one has
+        self.is_asked_to_reconnect = False
         self._end_s: float | None = None  # when the AutoDisconnect policy ends it
         bridge.capture(CAPTURE_DHCP | CAPTURE_ARP if keeper is not None else 0)
 
@@ -121,9 +123,12 @@ class Tunnel:
         self._session = session
         self._keepalive_s = now_s()
         self._doubt_s = 0.0
+        self.is_asked_to_reconnect = False
         try:
             while True:
                 now = now_s()
+                if self.is_asked_to_reconnect:
+                    raise Moved("a new connection was asked for")
                 self._keep_alive(now)
                 self._look_after_lease(now)
                 self._look_after_path(now)

@@ -22,7 +22,7 @@ from lab.container import LOCKED_DOWN, Contained, Engine
 from lab.process import wait_for
 from lab.server import FAR_IP, LAN_IP, PASSWORD, USER
 from lab.topology import CLIENT_GATEWAY
-from sevpn.errors import EXIT_CERTIFICATE, EXIT_HOST
+from sevpn.errors import EXIT_HOST
 from support.require import require
 from support.static import static_binary
 from support.whole import EVERYTHING, everything_offered, go_through, verifying
@@ -138,16 +138,19 @@ def test_whole_session(
 @pytest.mark.parametrize("image", ["alpine", "sevpn"])
 def test_readme_line(
     engine: Engine, host: Namespace, server: SoftEther, dhcp: Dnsmasq, certificates: Certificates,
-    scratch_image: Image, alpine_image: Image, image: str,
+    scratch_image: Image, alpine_image: Image, image: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     """As printed, but for who the server is, whom to trust, and the missing terminal."""
+    password = tmp_path / "vpn.pass"
+    password.write_text(f"{PASSWORD}\n", encoding="ascii")
+    password.chmod(0o600)
     server.set_certificate(*certificates.good)
     lines = readme_commands("docker run")
     (line,) = (words for words in lines if ("alpine" in words) == (image == "alpine"))
     replaced = {
         "vpn.example.com": "vpn.test",
         "admin": USER,
-        "secret": PASSWORD,
+        "./vpn.pass:/vpn.pass:ro": f"{password}:/vpn.pass:ro",
         "./dist/sevpn:/usr/bin/sevpn": f"{static_binary()}:/usr/bin/sevpn",
         f"{CA_INSIDE}:{CA_INSIDE}:ro": f"{certificates.ca}:{CA_INSIDE}:ro",
     }
@@ -191,7 +194,7 @@ def test_memory(
     assert worst <= MAX_MEMORY_BYTES, "\n".join(shown)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
 def test_signals_to_the_first_process(
     engine: Engine, host: Namespace, server: SoftEther, dhcp: Dnsmasq, scratch_image: Image,
     name: str,
@@ -216,11 +219,12 @@ def test_no_ca_certificates(
     """In an image with one file nothing can be verified: one line with the ways on."""
     server.set_certificate(*certificates.good)
     with run_in(engine, host, scratch_image, *verifying()) as run:
-        line = run.expect_exit(EXIT_CERTIFICATE)
+        run.wait_line("error: ")
+        run.wait_line("reconnecting in 900 s")  # the image does not leave: nobody restarts it
+        run.stop_by_engine()
     assert "no CA certificates" in run.log
-    for remedy in ("ca-certificates", "SSL_CERT_FILE", "-ca-file", "-insecure"):
+    for remedy in ("ca-certificates", "SSL_CERT_FILE", "-ca-file", "-insecure", "-cert-sha256"):
         assert remedy in run.log
-    assert line
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,10 @@ def test_in_dhcp_without_a_server(host: Namespace, server: SoftEther) -> None:
             run.stop()
 
 
-@pytest.mark.parametrize("number", [*END_SIGNALS, signal.SIGHUP])
-def test_in_the_tunnel(host: Namespace, server: SoftEther, number: signal.Signals) -> None:
+# Every one whose default action would kill us and leave the host changed is of this kind; 64 stands
+# for the real-time ones.
+@pytest.mark.parametrize("number", [*END_SIGNALS, signal.SIGQUIT, signal.SIGALRM, 64])
+def test_in_the_tunnel(host: Namespace, server: SoftEther, number: int) -> None:
     with Dnsmasq(server.namespace, options=[*GATEWAY, *NAME_SERVERS]) as dhcp:
         with Sevpn(host, *flags(*EVERYTHING)) as run:
             run.wait_address()
@@ -81,6 +83,29 @@ def test_in_the_tunnel(host: Namespace, server: SoftEther, number: signal.Signal
             print(f"\nended in {took_s:.3f} s")
             dhcp.wait("DHCPRELEASE", 2.0)
     assert server.sessions() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_new_connection_on_a_signal(
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq, number: int
+) -> None:
+    """In the tunnel the session is resumed, in the delay the next login comes at once."""
+    with Sevpn(host, *flags("-reconnect-delay", "5m", "-reconnect-max-delay", "5m")) as run:
+        run.wait_line("ready")
+        mark = run.process.mark()
+        run.process.signal(number)
+        run.wait_line("resumed", after=mark)
+        run.process.signal(signal.SIGUSR1)
+        run.wait_line("status: .*1 resumed sessions", after=mark)
+        server.kill()
+        run.wait_line("reconnecting in 300 s", 60.0)
+        server.start()
+        mark = run.process.mark()
+        run.process.signal(number)
+        run.wait_line("lease ", after=mark)
+        run.stop()
+        assert "ending on SIGTERM" in run.process.text()
+        assert "everything was undone" in run.process.text()
 
 
 @pytest.mark.parametrize("number", END_SIGNALS)

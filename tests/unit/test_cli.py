@@ -16,6 +16,7 @@ from sevpn import __version__, cli, commands, errors, log
 from sevpn.errors import SevpnError
 from sevpn.flags.help import HELP
 from sevpn.flags.options import OPTIONS
+from sevpn.io.signals import name_of
 
 NEEDED = ["-host", "vpn.test", "-user", "alice"]
 
@@ -24,6 +25,8 @@ NEEDED = ["-host", "vpn.test", "-user", "alice"]
 def usual_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "level", log.NORMAL)
     monkeypatch.setattr(log, "timestamps", False)
+    # A command ends by signals as `cat` does; this process is to go on.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *flags: str) -> int:
@@ -283,6 +286,10 @@ from sevpn.config import Config
 class Fake:
     def __init__(self, loop, config, mac):
         self.loop = loop
+    def tell(self):
+        print("tell", flush=True)
+    def reconnect(self):
+        print("reconnect", flush=True)
     async def run(self):
         try:
             print("ready", flush=True)
@@ -298,7 +305,17 @@ sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", "-pass", "hunter2"]))
 
 
 @pytest.mark.parametrize(
-    "numbers", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (2, 15, 2)]
+    "numbers",
+    [
+        (signal.SIGINT,),
+        (signal.SIGTERM,),
+        (signal.SIGQUIT,),
+        (signal.SIGALRM,),
+        (signal.SIGXCPU,),
+        (64,),
+        (2, 15, 2),
+        (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, 15),
+    ],
 )
 def test_signals(numbers: tuple[int, ...]) -> None:
     """One or many: everything is undone, exit 0."""
@@ -318,9 +335,30 @@ def test_signals(numbers: tuple[int, ...]) -> None:
         out, err = run.communicate(timeout=10)
     assert time.monotonic() - before_s < 20
     assert run.returncode == 0
-    assert out == "undone\n"
-    assert err.splitlines()[0] == "ending on a signal"
+    asked = {1: "reconnect\n", 10: "tell\n", 12: "reconnect\n"}
+    assert out == "".join(asked.get(number, "") for number in numbers) + "undone\n"
+    ends = [line for line in err.splitlines() if line.startswith("ending on ")]
+    assert ends == [f"ending on {name_of(next(n for n in numbers if n not in asked))}"]
     assert "Traceback" not in err
+
+
+def test_a_hangup_that_was_ignored_stays_so() -> None:
+    """nohup."""
+    with subprocess.Popen(
+        ["nohup", sys.executable, "-c", PROGRAM],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        run.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        run.send_signal(signal.SIGTERM)
+        out, _ = run.communicate(timeout=30)
+    assert out == "undone\n"
 
 
 # As code compiled by Nuitka may do it: the loop turns first, the handler is called later.
@@ -364,7 +402,7 @@ def test_signal_handled_late() -> None:
             out, err = run.communicate(timeout=5)
         finally:
             run.kill()
-    assert (run.returncode, out, err) == (0, "undone\n", "ending on a signal\n")
+    assert (run.returncode, out, err) == (0, "undone\n", "ending on SIGTERM\n")
 
 
 def test_help_names_no_flag_that_is_none() -> None:

@@ -40,15 +40,23 @@ def test_the_journal_outlives_a_killed_run() -> None:
     assert found["RuntimeDirectory"] == "sevpn"  # /run/sevpn, the default of -state-dir
     assert found["RuntimeDirectoryPreserve"] == "yes"
     assert found["RuntimeDirectoryMode"] == "0700"
-    assert found["ExecStopPost"].endswith("sevpn cleanup")
+    assert found["ExecStopPost"].endswith("sevpn cleanup -quiet")
+
+
+def test_a_server_that_is_away_holds_up_no_boot() -> None:
+    found = service()
+    assert found["Type"] == "notify"
+    assert "TimeoutStartSec" not in found
+    assert found["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
 @pytest.fixture
 def analyzed(tmp_path: Path) -> Path:
-    """The unit of one instance, with a program that exists here."""
-    path = tmp_path / "sevpn@vpn0.service"
-    text = UNIT.read_text(encoding="utf-8").replace("/usr/local/bin/sevpn", "/bin/true")
-    path.write_text(text, encoding="utf-8")
+    """The units of one instance, with a program that exists here."""
+    for name in ("sevpn-ready", "sevpn"):
+        path = tmp_path / f"{name}@vpn0.service"
+        text = UNIT.with_name(f"{name}@.service").read_text(encoding="utf-8")
+        path.write_text(text.replace("/usr/local/bin/sevpn", "/bin/true"), encoding="utf-8")
     return path
 
 
@@ -60,7 +68,8 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_accepts_it(analyzed: Path) -> None:
-    done = analyze("verify", "--man=no", str(analyzed))
+    ready = analyzed.with_name("sevpn-ready@vpn0.service")
+    done = analyze("verify", "--man=no", str(analyzed), str(ready))
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -53,13 +53,13 @@ def test_a_life(loop: Loop, state: RunState, systemd: socket.socket) -> None:
     notifier.close()
     state.enter(READY, 1.0)
     assert received(systemd) == [
-        "STATUS=connecting",
+        "STATUS=connecting\nREADY=1",
         "STATUS=configuring",
-        "STATUS=ready\nREADY=1",
+        "STATUS=ready",
         "STATUS=degraded",
-        "STATUS=ready\nREADY=1",
+        "STATUS=ready",
         "STATUS=reconnecting: bad news",
-        "STATUS=stopping\nSTOPPING=1",
+        "STATUS=stopping: bad news\nSTOPPING=1",
     ]
 
 
