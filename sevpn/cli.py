@@ -105,6 +105,8 @@ def run_client(config: Config, mac: bytes | None) -> int:
     come_first()
     loop = Loop()
     received: list[int] = []
+    task = supervisor = None
+    is_ending = False
 
     def note_signal(number: int, _frame: object) -> None:
         received.append(number)
@@ -131,8 +133,6 @@ def run_client(config: Config, mac: bytes | None) -> int:
                 log.info(f"ending on {signals.name_of(number)}")
                 loop.cancel(task)
 
-    task = supervisor = None
-    is_ending = False
     wakeup = Wakeup(loop, act)
     # Several of one kind in a row fill the pipe: it wakes all the same.
     _signal.set_wakeup_fd(wakeup.write_fd, warn_on_full_buffer=False)

@@ -220,12 +220,16 @@ class Supervisor:
 
     def reconnect(self) -> None:
         """Make a new connection now, or end the delay before the next one."""
+        if self._control is None:
+            return  # only just starting
         self._is_hurried = True
         self._tunnel.is_asked_to_reconnect = True
         self._wake()
 
     def tell(self) -> None:
         """Write to the log where the run stands."""
+        if self._control is None:
+            return
         state, session = self.state, self._view.session
         parts = [f"{state.name} for {now_s() - state.since_s:.0f} s"]
         if session is not None:
