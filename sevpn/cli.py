@@ -97,7 +97,7 @@ def run_client(config: Config, mac: bytes | None) -> int:
     """Run the client until a signal ends it (0) or an error does (raised)."""
     from sevpn.io import signals
     from sevpn.io.child import reap_strangers
-    from sevpn.io.loop import Loop, Wakeup
+    from sevpn.io.loop import Loop, Task, Wakeup
     from sevpn.io.process import come_first, hide_secret
     from sevpn.supervisor import Supervisor
 
@@ -105,7 +105,8 @@ def run_client(config: Config, mac: bytes | None) -> int:
     come_first()
     loop = Loop()
     received: list[int] = []
-    task = supervisor = None
+    task: Task | None = None
+    supervisor: Supervisor | None = None
     is_ending = False
 
     def note_signal(number: int, _frame: object) -> None:

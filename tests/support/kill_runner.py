@@ -204,7 +204,7 @@ def run(order: dict[str, Any], steps: Steps) -> int:
             super().start(session)
 
     supervisor.__dict__.update(LeaseKeeper=Keeper, Tunnel=Watched)
-    log._write = lambda line, _priority: director.line(line)
+    log._write = lambda line, priority: director.line(line)
     arp.PROBE_GAP_S = arp.LISTEN_S = 0.01  # what is tried here does not depend on them
     fault.hook = lambda name: steps.step(name) if name == "netlink" else None
     os.write = steps.write  # type: ignore[assignment]
