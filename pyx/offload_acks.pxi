@@ -17,8 +17,9 @@ cdef bint supersedes(
     const MergeItem* item, const unsigned char* head, const Segment* seg,
 ) noexcept nogil:
     # Tells whether this acknowledgement says all that the item's says, and later: then the
-    # kernel needs only this one, as acknowledgements are cumulative (RFC 9293 3.4). One that
-    # repeats a number is never given up, since duplicates mean a loss (RFC 5681 3.2).
+    # kernel needs only this one, as acknowledgements are cumulative (RFC 9293 3.4). One does not
+    # give up one with its own number, since duplicates mean a loss (RFC 5681 3.2); of a row of
+    # duplicates before a later number, the last one goes: that number fills what was missing.
     cdef const unsigned char* ip = seg.frame + seg.l3_offset
     cdef const unsigned char* head_ip = head + item.l3_offset
     cdef const unsigned char* l4 = seg.frame + seg.l4_offset

@@ -92,7 +92,9 @@ async def clean_up_after_killed_runs(loop: Loop, state_dir: str) -> None:
         log.warning(f"could not clean up after an earlier run: {error}")
         return
     for line in lines if isinstance(lines, list) else ():
-        log.info(f"after an earlier run that was killed: {line}")
+        # What belongs elsewhere is nobody's business at each start here.
+        say = log.debug if "in another network namespace" in line else log.info
+        say(f"after an earlier run that was killed: {line}")
 
 
 def is_resolv_conf_ours() -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOCK_SUFFIX = ".lock"
 _SOCKET_SUFFIX = ".sock"  # of `sevpn.control`
+ELSEWHERE = "it is in another {} namespace, run cleanup there"
 _OF_MOUNTS = ("resolv", "resolvconf")  # files: they outlive a network namespace
 
 
@@ -66,23 +67,38 @@ def _clean_journal(path: str, report: dict[str, list[str]]) -> None:
 
 def _undo(host: Host, record: Record, report: dict[str, list[str]]) -> None:
     try:
+        if not journal.is_known(record):
+            report["left"].append(
+                f"a change in {host.journal.path} is kept: a later sevpn wrote it, use that one"
+            )
+            return
         name = describe(record)
+        if record["kind"] == "resolv" and not _is_this_file(record):
+            if _namespace_exists(record["netns"]) and record["boot"] == journal.boot_id():
+                report["left"].append(f"{name} left: {ELSEWHERE.format('mount')}")
+            else:
+                host.journal.end(record)  # a container's own file, and the container is gone
+            return
         if record["kind"] not in _OF_MOUNTS and not host.journal.is_here(record):
             if record["boot"] == journal.boot_id() and _namespace_exists(record["netns"]):
-                report["left"].append(
-                    f"{name} left: it is in another network namespace, run cleanup there"
-                )
+                report["left"].append(f"{name} left: {ELSEWHERE.format('network')}")
             else:
                 host.journal.end(record)  # it vanished with its namespace or at the reboot
             return
         message = changes.undo(host, record)
-    except (KeyError, TypeError, AttributeError, HostError) as error:
+    except Exception as error:  # whatever a line says, the others get their turn
         report["left"].append(f"a record of {host.journal.path} makes no sense: {error!r}")
         return
     if message is None:
         report["undone"].append(f"undone: {name}")
     else:
         report["left"].append(message)
+
+
+def _is_this_file(record: Record) -> bool:
+    """Tell whether the path leads here to what it led to there; 0.1.0 did not note that."""
+    place = record.get("place")
+    return place is None or place == lock.place_of(record["path"])
 
 
 def _namespace_exists(number: Any) -> bool:

@@ -7,9 +7,9 @@ per TAP, each line one of
     {"undone": ID}      the change is no more: undone, or it never came about
 
 A record is a dict of JSON values with at least "id", "kind" and "step" (see
-`sevpn.host.changes`), "boot" and "netns" (where its network objects live). A line that
-was cut short by a crash is ignored: its change had not been made. Where the state
-directory cannot be written the records live in the parent's memory only, with a warning:
+`sevpn.host.changes`), "boot" and "netns" (where its network objects live) and "v" (the
+format). A line that was cut short by a crash is ignored: its change had not been made. Where
+the state directory cannot be written the records live in the parent's memory only, with a warning:
 then an ordinary end undoes everything, and a killed run does not.
 """
 
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     Record = dict[str, Any]
+
+
+FORMAT = 1  # of a record; 0.1.0 wrote none. A later one is kept, and left to who knows it.
+
+
+def is_known(record: Record) -> bool:
+    """Tell whether we know what a record says."""
+    return bool(record.get("v", FORMAT) == FORMAT)
 
 
 def boot_id() -> str:
@@ -52,7 +60,7 @@ def read(path: str) -> list[Record]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets without end
             continue
         if not isinstance(entry, dict):
             continue
@@ -84,6 +92,7 @@ class Journal:
         # Unique within the machine's life, also over several children of one run.
         self._last_id = max(time.time_ns(), self._last_id + 1)
         record["id"] = f"{self._last_id:x}"
+        record["v"] = FORMAT
         record["boot"] = self._boot
         record["netns"] = self._netns
         self._append({"do": record})

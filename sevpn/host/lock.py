@@ -46,13 +46,18 @@ def resolv_lock_path(state_dir: str, path: str = "/etc/resolv.conf") -> str:
     A bind mount is written in place, so its own inode names it. Otherwise the file is
     replaced by renaming: then the directory's inode and the name do.
     """
+    return f"{state_dir}/{place_of(path)}.lock"
+
+
+def place_of(path: str) -> str:
+    """Return what tells a path in this mount namespace from the same path in another one."""
     slash = path.rindex("/")
     directory, name = path[:slash] or "/", path[slash + 1 :]
     try:
         status = posix.stat(path if is_mount_point(path) else directory)
     except OSError:
-        return f"{state_dir}/{name}.lock"
-    return f"{state_dir}/{name}@{status.st_dev:x}-{status.st_ino:x}.lock"
+        return name
+    return f"{name}@{status.st_dev:x}-{status.st_ino:x}"
 
 
 def is_resolv_lock_needed(mode: str, path: str = "/etc/resolv.conf") -> bool:

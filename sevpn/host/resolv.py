@@ -109,6 +109,7 @@ def look(path: str, text: str, owner: str) -> Record:
         "kind": "resolv",
         "step": [],
         "path": path,
+        "place": lock.place_of(path),
         "backup": backup,
         "temporary": path + _TEMPORARY_SUFFIX,
         "was": was,
