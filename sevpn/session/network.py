@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Step = tuple[Any, ...]
 
 SETTLE_TIMEOUT_S = 5.0
-REFUSED_SHOWN = 3  # routes; a hostile server pushes hundreds with each lease
+REFUSED_SHOWN = 8  # routes; a hostile server pushes hundreds with each lease
 _STEERING = ("default_route", "dns", "rule")  # steps that say where traffic goes
 
 

@@ -286,7 +286,8 @@ def test_link_down_and_up(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> 
                 host.ip_batch(
                     "link set eth0 up\n"
                     f"route add default via {CLIENT_GATEWAY} metric 100\n"
-                    "addr replace fd00:a::2/64 dev eth0 nodad\nroute add default via fd00:a::1\n"
+                    "addr replace fd00:a::2/64 dev eth0 nodad\n"
+                    "route add fd00:b::/64 via fd00:a::1\n"
                 )
             took_s = pings.wait_answer()
         print(f"\nback {took_s:.2f} s after the link")

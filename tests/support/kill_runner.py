@@ -55,6 +55,10 @@ RUN_LIMIT_S = 30  # a run that hangs ends by SIGALRM
 _write = os.write
 
 
+# A step that failed may leave the run connected, but not as asked.
+UP = ("ready: traffic flows", "connected, but not as asked: see the warnings, or sevpn status")
+
+
 class Steps:
     """Counts steps over several processes and acts at the chosen one."""
 
@@ -137,7 +141,7 @@ class Director:
     def line(self, line: str) -> None:
         """See one log line."""
         sys.__stderr__.write(line + "\n")  # type: ignore[union-attr]
-        if line == "ready: traffic flows":
+        if line in UP:
             if self.is_begun and self.phase != "renew":
                 self._end()
             elif self.is_begun:
