@@ -84,6 +84,14 @@ def _write_sysctl(path: str, value: str) -> None:
         target.write(value + "\n")
 
 
+def _has_no_ipv6(path: str) -> bool:
+    """Tell whether IPv6 is off on the interface whose switch this is: then it changes nothing."""
+    try:
+        return _read_sysctl(path.rpartition("/")[0] + "/disable_ipv6") == "1"
+    except OSError:
+        return True
+
+
 def make_sysctl(host: Host, step: Step) -> None:
     """Write a value below /proc/sys; a switch this kernel does not have is no error."""
     _, path, value = step
@@ -91,7 +99,7 @@ def make_sysctl(host: Host, step: Step) -> None:
         before = _read_sysctl(path)
     except FileNotFoundError:
         return  # e.g. no IPv6 in the kernel: what the switch would prevent cannot happen
-    if before == value:
+    if before == value or (path.endswith("/accept_ra") and _has_no_ipv6(path)):
         return
     parts = path.split("/")
     ifname = parts[3] if path.startswith(("net/ipv4/conf/", "net/ipv6/conf/")) else None

@@ -113,6 +113,11 @@ def _name(step: Step) -> str:
         return f"cannot add the route to the server {step[1]}"
     if kind == "dns":
         return "cannot set the name servers"
+    if step[0] == "sysctl" and step[1].endswith("/accept_ra"):
+        return (
+            "IPv6 router advertisements of the VPN's network are obeyed (start the container with "
+            "--sysctl net.ipv6.conf.default.accept_ra=0)"
+        )
     return f"cannot set {step[1]}"
 
 

@@ -7,6 +7,7 @@ import _socket
 
 from sevpn.errors import HostError, TransportError
 from sevpn.io import child
+from sevpn.io.files import read_text
 from sevpn.io.loop import Loop
 
 RESOLVE_TIMEOUT_S = 30.0
@@ -53,6 +54,19 @@ def parse_literal(host: str) -> Address | None:
     return None
 
 
+def _explain(error: _socket.gaierror) -> str:
+    """Say what happened by the code: C libraries' words differ, and "Try again" is no advice."""
+    if error.args[0] == _socket.EAI_AGAIN:
+        words = [line.split() for line in read_text("/etc/resolv.conf", 4096).splitlines()]
+        servers = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+        if not servers:
+            return "no name server is set, and none answers here"
+        return f"no answer from the name server {' or '.join(servers[:3])}"
+    if error.args[0] == _socket.EAI_NONAME:
+        return "there is no such name"
+    return str(error.args[1] if len(error.args) > 1 else error)
+
+
 def lookup(host: bytes, port: int) -> list[tuple[int, str, int]]:
     """Resolve in this process (a child): (family, address, scope id) in the system's order.
 
@@ -63,7 +77,7 @@ def lookup(host: bytes, port: int) -> list[tuple[int, str, int]]:
         # Small letters: musl takes names in /etc/hosts literally.
         found = _socket.getaddrinfo(host.lower(), port, 0, _socket.SOCK_STREAM, 0)
     except _socket.gaierror as error:
-        raise HostError(str(error.args[1] if len(error.args) > 1 else error)) from error
+        raise HostError(_explain(error)) from error
     result: list[tuple[int, str, int]] = []
     for family, _kind, _proto, _name, sockaddr in found:
         if family in (_socket.AF_INET, _socket.AF_INET6):

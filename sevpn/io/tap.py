@@ -27,7 +27,8 @@ TUN_F_USO4 = 0x20
 TUN_F_USO6 = 0x40
 VNET_HEADER_BYTES = 10
 
-_DOCKER_HINT = "run as root, in a container: docker run --device /dev/net/tun --cap-add NET_ADMIN …"
+_DOCKER_HINT = "run it as root; in a container add --device /dev/net/tun --cap-add NET_ADMIN"
+_DEVICE = (10, 200)  # Documentation/admin-guide/devices.txt
 
 
 class Tap:
@@ -58,12 +59,16 @@ def _open_failure(error: OSError) -> HostError:
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return HostError(
             f"there is no {TUN_DEVICE}: the TUN driver is missing here",
-            "modprobe tun; in a container: docker run --device /dev/net/tun --cap-add NET_ADMIN …",
+            "modprobe tun; in a container add --device /dev/net/tun --cap-add NET_ADMIN",
             error.errno,
         )
+    is_cgroup = error.errno == errno.EPERM and posix.geteuid() == 0
     return HostError(
         f"cannot open {TUN_DEVICE}: {posix.strerror(error.errno or 0).lower()}",
-        _DOCKER_HINT,
+        "the container's device rules forbid it: add --device /dev/net/tun (Kubernetes: a device "
+        "plugin)"
+        if is_cgroup
+        else _DOCKER_HINT,
         error.errno or 0,
     )
 
@@ -85,6 +90,25 @@ def _attach_failure(error: OSError, name: str) -> HostError:
     )
 
 
+def _open_device() -> int:
+    """Open the driver. Where its node is missing, as in most containers, one is made for the
+    moment, if that is allowed. Raises OSError.
+    """
+    flags = posix.O_RDWR | posix.O_NONBLOCK | posix.O_CLOEXEC
+    try:
+        return posix.open(TUN_DEVICE, flags)
+    except FileNotFoundError as missing:
+        node = f"/dev/sevpn-tun-{posix.getpid()}"
+        try:
+            posix.mknod(node, 0o20600, posix.makedev(*_DEVICE))
+        except OSError:
+            raise missing from None
+        try:
+            return posix.open(node, flags)
+        finally:
+            posix.unlink(node)
+
+
 def open_tap(name: str, offload: bool) -> Tap:
     """Make a TAP device called `name` ("" = the kernel chooses tap0, tap1, …).
 
@@ -94,7 +118,7 @@ def open_tap(name: str, offload: bool) -> Tap:
     Raises HostError naming the cause and the remedy.
     """
     try:
-        fd = posix.open(TUN_DEVICE, posix.O_RDWR | posix.O_NONBLOCK | posix.O_CLOEXEC)
+        fd = _open_device()
     except OSError as error:
         raise _open_failure(error) from error
     try:

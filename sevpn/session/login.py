@@ -145,6 +145,10 @@ class LoginAgent:
         self._has_tried = True
         try:
             return await self._log_in()
+        except TransportError as error:
+            if any(name in posix.environ for name in (b"HTTPS_PROXY", b"https_proxy")):
+                error.hint += "; HTTPS_PROXY is set, but sevpn uses no proxy yet"
+            raise
         except ServerError as error:
             from sevpn.proto.codes import explain_refusal
 

@@ -77,9 +77,32 @@ def test_unresolvable(name: str) -> None:
     assert watch.seconds < 20
 
 
-def test_lookup_speaks_with_the_resolvers_words() -> None:
-    with pytest.raises(HostError, match=r"(?i)name|service|known|resolution"):
-        resolve.lookup(b"does-not-exist.invalid", 443)
+@pytest.mark.parametrize(
+    ("code", "resolv_conf", "said"),
+    [
+        (_socket.EAI_AGAIN, "nameserver 10.1.1.1\n", "no answer from the name server 10.1.1.1"),
+        (
+            _socket.EAI_AGAIN,
+            "#\nnameserver a\nnameserver b\n",
+            "no answer from the name server a or b",
+        ),
+        (_socket.EAI_AGAIN, "search x\n", "no name server is set"),
+        (_socket.EAI_NONAME, "", "there is no such name"),
+        (_socket.EAI_FAIL, "", "the C library's words"),
+    ],
+)
+def test_a_failed_lookup_is_explained_by_its_code(
+    code: int, resolv_conf: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on glibc and musl, whose word for "nobody answers" is "Try again"."""
+
+    def fail(*_: object) -> None:
+        raise _socket.gaierror(code, "the C library's words")
+
+    monkeypatch.setattr(_socket, "getaddrinfo", fail)
+    monkeypatch.setattr(resolve, "read_text", lambda *_: resolv_conf)
+    with pytest.raises(HostError, match=f"^{said}"):
+        resolve.lookup(b"vpn.test", 443)
 
 
 def test_name_without_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from sevpn.errors import EXIT_HOST, HostError
 from sevpn.io import tap
+from support.require import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,3 +113,26 @@ def test_named_device_is_never_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert name.rstrip(b"\0") == b"vpn0"
     assert flags & tap.IFF_TUN_EXCL
     assert flags & tap.IFF_VNET_HDR
+
+
+def test_a_missing_node_is_made_for_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container without --device that may make nodes; nothing is left of it."""
+    require(os.geteuid() == 0, "needs root")
+    monkeypatch.setattr(tap, "TUN_DEVICE", "/dev/net/none")
+    made = tap.open_tap("", offload=False)
+    try:
+        assert made.name in os.listdir("/sys/class/net")
+    finally:
+        made.close()
+    assert not [name for name in os.listdir("/dev") if name.startswith("sevpn-tun")]
+
+
+def test_a_node_that_must_not_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(tap, "TUN_DEVICE", "/dev/net/none")
+    monkeypatch.setattr(posix, "mknod", forbidden)
+    with pytest.raises(HostError, match="there is no /dev/net/none") as caught:
+        tap.open_tap("", offload=False)
+    assert caught.value.hint.isascii()
