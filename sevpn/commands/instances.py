@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S = 5.0
 _LOCK_SUFFIX = ".lock"
+_SOCKET_SUFFIX = ".sock"
 _CHUNK_BYTES = 65536
 _RIGHTS = "run this as root, or as the user who started sevpn"
 
@@ -48,9 +50,8 @@ class Instance:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(ANSWER_TIMEOUT_S)  # also when time is up: is there anybody?
             try:
-                sock.connect(f"{self.stem}.sock")
-            except (FileNotFoundError, ConnectionError):
-                return None  # a killed run's socket refuses
+                if not self._connect(sock):
+                    return None
             except PermissionError as error:
                 raise HostError(f"no permission to ask the sevpn on {self.tap}", _RIGHTS) from error
             except BlockingIOError as error:  # its queue of new connections is full
@@ -71,6 +72,22 @@ class Instance:
             raise Refused(report["error"])
         return report
 
+    def _connect(self, sock: socket.socket) -> bool:
+        """Connect to the socket, or to the abstract name a run has on a read-only root."""
+        path = f"{self.stem}{_SOCKET_SUFFIX}"
+        try:
+            sock.connect(path)
+        except (FileNotFoundError, NotADirectoryError, ConnectionError):
+            try:
+                sock.connect(f"\0{path}")
+            except ConnectionError:
+                return False  # nobody listens; a killed run's socket refuses
+            # Anybody may take such a name: only root's and our own answers count.
+            size = struct.calcsize("3i")
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            return struct.unpack("3i", credentials)[1] in (0, os.geteuid())
+        return True
+
     def holder_pid(self) -> int | None:
         """Return the process that holds the lock of this TAP, None when nobody does."""
         try:
@@ -86,10 +103,11 @@ def find(state_dir: str, tap: str = "") -> list[Instance]:
 
     Raises HostError when the directory must not be read.
     """
+    names = _abstract_names(state_dir)
     try:
-        names = os.listdir(state_dir)
+        names += os.listdir(state_dir)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        pass
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise HostError(f"cannot read {state_dir}: {reason}", _RIGHTS) from error
@@ -98,9 +116,20 @@ def find(state_dir: str, tap: str = "") -> list[Instance]:
         stem, suffix = os.path.splitext(name)
         ifname, _, namespace = stem.partition("@")
         # resolv.conf has a lock too, but what follows its @ is no number.
-        if suffix in (".sock", _LOCK_SUFFIX) and namespace.isdigit() and tap in ("", ifname):
+        if suffix in (_SOCKET_SUFFIX, _LOCK_SUFFIX) and namespace.isdigit() and tap in ("", ifname):
             stems.add(f"{state_dir}/{stem}")
     return [Instance(stem) for stem in sorted(stems)]
+
+
+def _abstract_names(state_dir: str) -> list[str]:
+    """Return the names of sockets that would lie in a directory that cannot be written."""
+    start = f"@{state_dir}/"
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+            paths = [line.rstrip("\n").partition(start)[2] for line in table if start in line]
+    except OSError:
+        return []
+    return [name for name in paths if name.endswith(_SOCKET_SUFFIX) and "/" not in name]
 
 
 def _receive(sock: socket.socket, deadline_s: float | None) -> Iterator[bytes]:

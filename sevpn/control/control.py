@@ -39,7 +39,10 @@ class Control:
             server = serving.Server(loop, path, view.state, self._answer)
             problem = server.open()
             if problem:
-                log.debug(f"no control socket: {problem}")
+                log.warning(
+                    f"no control socket: {problem}: sevpn status and wait cannot ask this run "
+                    "(mount a tmpfs on /run, or give -state-dir)"
+                )
             else:
                 self._server = server
         if b"NOTIFY_SOCKET" in posix.environ:

@@ -53,7 +53,7 @@ class _Client:
 class Server:
     """Listens at `path`; `answer` makes the report as JSON text."""
 
-    __slots__ = ("_answer", "_clients", "_loop", "_sock", "_state", "_uids", "path")
+    __slots__ = ("_answer", "_clients", "_loop", "_sock", "_state", "_uids", "is_abstract", "path")
 
     def __init__(self, loop: Loop, path: str, state: RunState, answer: "Callable[[], str]") -> None:
         self._loop = loop
@@ -63,6 +63,7 @@ class Server:
         self._clients: list[_Client] = []  # the oldest first
         self._uids = (0, posix.geteuid())
         self.path = path
+        self.is_abstract = False  # beside the path, not at it
 
     def open(self) -> str:
         """Begin to listen; returns "", or why that is impossible.
@@ -81,8 +82,14 @@ class Server:
             sock.bind(self.path)
             sock.listen(_BACKLOG)
         except OSError as error:  # a read-only directory, a path of more than 107 bytes
-            sock.close()
-            return f"{self.path}: {error.strerror or error}"
+            # A name that needs no file system; who asks is looked at in any case.
+            try:
+                sock.bind(b"\0" + self.path.encode("utf-8", "surrogateescape"))
+                sock.listen(_BACKLOG)
+            except OSError:
+                sock.close()
+                return f"{self.path}: {error.strerror or error}"
+            self.is_abstract = True
         finally:
             posix.umask(before)
         self._sock = sock
@@ -97,7 +104,8 @@ class Server:
             return
         self._state.listeners.remove(self._changed)
         self._loop.unwatch(sock.fileno())
-        _unlink(self.path)
+        if not self.is_abstract:
+            _unlink(self.path)
         sock.close()
         for client in self._clients[:]:
             self._end(client, b"")

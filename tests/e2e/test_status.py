@@ -292,12 +292,15 @@ def test_after_a_kill(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None
 
 
 def test_read_only_state_directory(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
-    """No socket then, and nothing worse."""
+    """It can be asked all the same, by a name without a file, and by nobody else."""
     where = "/proc/sevpn"  # even root makes no directory there
     with Sevpn(host, *flags("-state-dir", where, "-v")) as run:
-        run.wait_line("no control socket: ")
         run.wait_address()
-        assert status(host, "-state-dir", where) == {}
+        assert command(host, "wait", "-timeout", "20s", "-state-dir", where).returncode == 0
+        assert status(host, "-state-dir", where)["pid"] == run.process.pid
+        stranger = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+        done = host.run(*stranger, *program(), "status", "-state-dir", where, check=False)
+        assert done.returncode == 10
         run.stop()
 
 

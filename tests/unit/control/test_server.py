@@ -7,6 +7,8 @@ import os
 import select
 import socket
 import stat
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -254,9 +256,9 @@ def test_close(
     server.close()
 
 
-@pytest.mark.parametrize("name", ["missing/vpn0.sock", "x" * 120])
-def test_no_place_for_a_socket(loop: Loop, tmp_path: Path, state: RunState, name: str) -> None:
-    server = Server(loop, str(tmp_path / name), state, lambda: "{}")
+def test_no_place_for_a_socket(loop: Loop, tmp_path: Path, state: RunState) -> None:
+    """Too long a name for a file and for an abstract one."""
+    server = Server(loop, str(tmp_path / ("x" * 120)), state, lambda: "{}")
     assert server.open() != ""
     server.close()
     assert not state.listeners
@@ -275,3 +277,31 @@ def test_a_copy_of_the_descriptor_keeps_no_client_waiting(
         assert everything(sock) == CONNECTING_REPORT
     finally:
         os.close(copy)
+
+
+def test_without_a_file_system(
+    loop: Loop, tmp_path: Path, state: RunState, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a read-only root an abstract name does; the client finds it, and asks nobody else's."""
+    from sevpn.commands import instances
+
+    where = str(tmp_path / "missing")
+    made = Server(loop, f"{where}/vpn0@1.sock", state, lambda: '{"state": "connecting"}')
+    assert made.open() == ""
+    assert made.is_abstract
+    (found,) = instances.find(where)
+    assert (found.tap, found.namespace) == ("vpn0", "1")
+    answers: list[object] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(found.ask("status", time.monotonic() + 20))
+    )
+    thread.start()
+    while thread.is_alive():
+        turn(0.02)
+    thread.join()
+    assert answers == [{"state": "connecting"}]
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if os.getuid():
+        assert found.ask("status", time.monotonic() + 20) is None
+    made.close()
+    assert instances.find(where) == []
