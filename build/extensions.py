@@ -59,6 +59,7 @@ EXTENSIONS = (
     Extension("_block"),
     Extension("_offload"),
     Extension("_process", hot=False),
+    Extension("_standing"),
     Extension("_tls", libraries=("ssl", "crypto")),
     Extension("_bridge", libraries=("ssl", "crypto")),
 )

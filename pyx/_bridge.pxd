@@ -5,7 +5,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sevpn._block cimport BlockParser, FrameRef
 from sevpn._offload cimport Merger
+from sevpn._standing cimport Standing
 from sevpn._tls cimport Stream
+
+
+cdef enum:
+    QUESTION_MAX_BYTES = 64
 
 
 cdef struct BridgeCounters:
@@ -37,13 +42,12 @@ cdef struct Uplink:
     uint64_t drops_up           # frames read that could not be sent
     # How much is handed over at once, and what must not wait too long, see bridge_up.pxi.
     size_t fill_bytes
-    uint64_t now_ms             # of the current fill
-    uint64_t busy_since_ms      # since when the TAP was not found empty
-    uint64_t blocked_ms         # when the socket last took no more
-    bint dropping
-    uint32_t drop_count
-    uint64_t drop_next_ms
+    uint64_t now_us             # of the current fill
+    uint64_t blocked_us         # when the socket last took no more
+    Standing standing           # the TAP's queue
     uint64_t drops_standing
+    uint8_t question[QUESTION_MAX_BYTES]    # a virtio header, and what the host answers
+    size_t question_bytes       # 0 = there is none, and no queue is judged
 
 
 cdef struct Downlink:

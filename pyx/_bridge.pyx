@@ -15,7 +15,7 @@ Ethernet does; both descriptors are watched edge-triggered, so waiting costs not
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from sevpn._block cimport (
     BLOCK_FRAME_MAX_BYTES,
@@ -37,9 +37,18 @@ from sevpn._offload cimport (
     offload_merge,
     offload_split,
 )
+from sevpn._standing cimport (
+    standing_answered,
+    standing_asked,
+    standing_empty,
+    standing_is_overdue,
+    standing_path,
+    standing_reset,
+    standing_wants_to_ask,
+)
 from sevpn._tls cimport TLS_EOF, Stream
 from sevpn.capture cimport CAPTURE_ARP as C_ARP, CAPTURE_DHCP as C_DHCP, is_wanted
-from sevpn.clock cimport now_ms
+from sevpn.clock cimport now_ms, now_us
 from sevpn.linux cimport (
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
@@ -58,6 +67,8 @@ from sevpn.linux cimport (
     epoll_event,
     epoll_wait,
     epoll_wait_ns,
+    path,
+    tcp_path,
     writev,
 )
 from sevpn.wire cimport load_u16, store_u16, store_u32
@@ -178,10 +189,9 @@ cdef class Bridge:
         self.stream = stream
         self.tls_ready = self.up.tap_ready = True
         self.blocked = self.hung_up = False
-        self.up.in_segment = 0
         self.reason = 0
-        self.last_received_ms = self.last_sent_ms = self.up.busy_since_ms = now_ms()
-        self.up.fill_bytes = FILL_MAX_BYTES
+        self.last_received_ms = self.last_sent_ms = now_ms()
+        uplink_reset(&self.up)
         _watch(
             self.epoll_fd, stream.wire.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, WHO_TLS
         )
@@ -227,6 +237,12 @@ cdef class Bridge:
     def capture(self, uint32_t mask) -> None:
         """Choose what is copied for the session: CAPTURE_DHCP | CAPTURE_ARP."""
         self.captured.mask = mask
+
+    def ask_with(self, bytes frame not None) -> None:
+        """Measure the TAP's queue by a frame whose answer goes to the MAC that it comes from;
+        b"" = do not. Raises ValueError for one that is too long.
+        """
+        uplink_ask_with(&self.up, frame)
 
     def inject(self, bytes frame not None) -> bool:
         """Send one frame of the session's own; False when it had to be dropped."""
@@ -281,29 +297,7 @@ cdef class Bridge:
 
     def statistics(self) -> dict[str, int]:
         """Return the counters of this bridge since it was made."""
-        return {
-            "frames_up": self.up.frames_up,
-            "bytes_up": self.up.bytes_up,
-            "frames_down": self.parser.frames + self.counters.frames_down,
-            "bytes_down": self.parser.frame_bytes + self.counters.bytes_down,
-            "tap_reads": self.up.tap_reads,
-            "tap_writes": self.down.tap_writes,
-            "drops_up": self.up.drops_up,
-            "drops_standing": self.up.drops_standing,
-            "drops_down": self.down.drops,
-            "drops_capture": self.captured.drops,
-            "drops_invalid": (
-                self.parser.dropped_oversize
-                + self.parser.dropped_short
-                + self.counters.drops_invalid
-            ),
-            "merged_frames": self.down.merger.merged_frames,
-            "superseded_acks": self.down.merger.superseded_acks,
-            "bad_checksums": self.down.merger.bad_checksums,
-            "blocked": self.counters.blocked,
-            "waits": self.counters.waits,
-            "rests": self.counters.rests,
-        }
+        return _statistics(self)
 
     # --- the loop ---
 
@@ -334,7 +328,7 @@ cdef class Bridge:
                 return R_WAKE if errno == EINTR else R_BROKEN
             for i in range(count):
                 if events[i].data.u32 == WHO_TAP:
-                    uplink_woken(&self.up)
+                    self.up.tap_ready = True
                     if events[i].events & (EPOLLERR | EPOLLHUP):
                         self.reason |= R_TAP_LOST
                 elif events[i].data.u32 == WHO_TLS:
@@ -344,7 +338,7 @@ cdef class Bridge:
                         self.hung_up = True
                     if events[i].events & EPOLLOUT and self.blocked:
                         self.blocked = False
-                        self.up.blocked_ms = now_ms()
+                        self.up.blocked_us = now_us()
                 else:
                     self.reason |= R_WAKE
             if self.stream is None:
@@ -441,6 +435,7 @@ cdef class Bridge:
         cdef int left
         if self._flush() != 0:
             return
+        uplink_measure(&self.up, self.stream.wire.fd)
         for rounds in range(PUSH_ROUNDS):
             if not self.up.tap_ready and self.up.in_segment == 0:
                 return
@@ -461,6 +456,8 @@ cdef class Bridge:
         while done < self.up.fill_bytes:
             limit = min(self.stream.room(), self.up.fill_bytes - done)
             part = uplink_fill(&self.up, limit)
+            if not self.up.tap_ready and self.up.in_segment == 0:
+                standing_empty(&self.up.standing)
             if part == 0:
                 break
             if self.stream.write_from(self.up.arena, part) != <Py_ssize_t>part:
@@ -496,3 +493,6 @@ cdef class Bridge:
             return False
         self._flush()
         return True
+
+
+include "bridge_counters.pxi"

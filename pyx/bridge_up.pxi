@@ -3,17 +3,9 @@
 
 cdef enum:
     FILL_MIN_BYTES = 16384      # one record
-    STANDING_MS = 100           # what waits so long is no burst (RFC 8289 4.3: the interval)
-    DROP_COUNT_MAX = 10000      # one drop in each millisecond
+    PACED_US = 500000           # the socket has set the pace lately
     CROWD_READS = 4             # found at once
     CROWD_READS_PER_MS = 8      # found one by one, by a host that lets us come in between
-
-
-cdef void uplink_woken(Uplink* up) noexcept nogil:
-    """Note that the TAP, which was empty, has something now."""
-    if not up.tap_ready:
-        up.tap_ready = True
-        up.busy_since_ms = now_ms()
 
 
 cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
@@ -26,7 +18,7 @@ cdef void uplink_sent(Uplink* up, bint all_of_it) noexcept nogil:
         up.fill_bytes = min(up.fill_bytes * 2, <size_t>FILL_MAX_BYTES)
     else:
         up.fill_bytes = max(up.fill_bytes // 2, <size_t>FILL_MIN_BYTES)
-        up.blocked_ms = now_ms()
+        up.blocked_us = now_us()
 
 
 cdef void uplink_judge(Uplink* up, uint32_t reads, size_t filled) noexcept nogil:
@@ -36,8 +28,8 @@ cdef void uplink_judge(Uplink* up, uint32_t reads, size_t filled) noexcept nogil
     do. A host that asks and waits never has as many on their way, so nothing it waits for
     is late.
     """
-    if up.now_ms != up.crowd_ms:
-        up.crowd_ms = up.now_ms
+    if up.now_us // 1000 != up.crowd_ms:
+        up.crowd_ms = up.now_us // 1000
         up.crowd_reads = 0
     up.crowd_reads += reads
     up.crowded = (
@@ -46,38 +38,52 @@ cdef void uplink_judge(Uplink* up, uint32_t reads, size_t filled) noexcept nogil
     )
 
 
-cdef uint32_t _root(uint32_t number) noexcept nogil:
-    """Return the square root, rounded down; for small numbers."""
-    cdef uint32_t root = 1
-    while (root + 1) * (root + 1) <= number:
-        root += 1
-    return root
+cdef void uplink_reset(Uplink* up) noexcept nogil:
+    """Begin with another stream: what was learned of the old one says nothing of it."""
+    up.in_segment = 0
+    up.blocked_us = 0
+    up.fill_bytes = FILL_MAX_BYTES
+    standing_reset(&up.standing)
 
 
-cdef bint _is_overdue(Uplink* up) noexcept nogil:
-    """Tell whether a segment must be dropped, so that TCP senders slow down.
+cdef int uplink_ask_with(Uplink* up, bytes frame) except -1:
+    """Take a question of the session's; b"" = ask none. Raises ValueError."""
+    cdef size_t head = VNET_HDR_BYTES if up.vnet else 0
+    if head + len(frame) > QUESTION_MAX_BYTES:
+        raise ValueError("the question is too long")
+    memset(up.question, 0, head)
+    memcpy(up.question + head, <const char*>frame, len(frame))
+    up.question_bytes = head + len(frame) if frame else 0
+    standing_reset(&up.standing)
+    return 0
 
-    The TAP's queue counts packets, and a super-frame is one: it would hold seconds of a slow
-    path. CoDel (RFC 8289) with what can be known here: the queue has a standing part when
-    it was not found empty for STANDING_MS while the socket set the pace. Drops then follow
-    each other faster and faster, by the square root of their number, until it empties.
+
+cdef void uplink_measure(Uplink* up, int socket_fd) noexcept nogil:
+    """Put a question into the TAP's queue now and then while the socket sets the pace.
+
+    A path that takes everything has no queue in front of it, and no question is asked there.
     """
-    if up.now_ms - up.busy_since_ms < STANDING_MS or up.now_ms - up.blocked_ms >= STANDING_MS:
-        up.dropping = False
+    cdef path known
+    if up.question_bytes == 0 or not up.tap_ready:
+        return
+    up.now_us = now_us()
+    if up.now_us - up.blocked_us >= PACED_US or not standing_wants_to_ask(&up.standing, up.now_us):
+        return
+    if tcp_path(socket_fd, &known) == 0:
+        standing_path(
+            &up.standing, up.now_us, known.rtt_us, known.min_rtt_us,
+            known.cwnd < known.ssthresh, known.rate,
+        )
+    if c_write(up.tap_fd, up.question, up.question_bytes) == <ssize_t>up.question_bytes:
+        standing_asked(&up.standing, up.now_us)
+
+
+cdef bint _is_answer(Uplink* up, const uint8_t* read, size_t size) noexcept nogil:
+    """Tell whether a read is the host's answer to the question."""
+    cdef size_t head = VNET_HDR_BYTES if up.vnet else 0
+    if size > QUESTION_MAX_BYTES or up.question_bytes == 0 or size < up.question_bytes:
         return False
-    if not up.dropping:
-        up.dropping = True
-        # A queue that is soon back needs about the rate that emptied it before.
-        if up.drop_count > 2 and up.now_ms - up.drop_next_ms < 8 * STANDING_MS:
-            up.drop_count -= 2
-        else:
-            up.drop_count = 1
-    elif up.now_ms < up.drop_next_ms:
-        return False
-    elif up.drop_count < DROP_COUNT_MAX:
-        up.drop_count += 1
-    up.drop_next_ms = up.now_ms + 4 * STANDING_MS // _root(16 * up.drop_count)
-    return True
+    return memcmp(read + head, up.question + head + 6, 6) == 0
 
 
 cdef size_t uplink_fill(Uplink* up, size_t limit) noexcept nogil:
@@ -93,7 +99,7 @@ cdef size_t uplink_fill(Uplink* up, size_t limit) noexcept nogil:
     cdef Py_ssize_t got
     if limit > ARENA_BYTES:
         limit = ARENA_BYTES
-    up.now_ms = now_ms()
+    up.now_us = now_us()
     while at + 4 + FRAME_ROOM_BYTES <= limit:
         if not is_open:
             is_open = True
@@ -132,6 +138,9 @@ cdef Py_ssize_t _take_plain(Uplink* up, size_t at, uint32_t* frames) noexcept no
         up.tap_ready = False
         return -1
     up.tap_reads += 1
+    if _is_answer(up, up.arena + at + 4, <size_t>got):
+        standing_answered(&up.standing, now_us())
+        return 0
     if got > BLOCK_FRAME_MAX_BYTES:
         up.drops_up += 1
         return 0
@@ -157,9 +166,13 @@ cdef Py_ssize_t _take_super(
             up.tap_ready = False
             return -1
         up.tap_reads += 1
+        if _is_answer(up, up.tap_in, <size_t>put):
+            standing_answered(&up.standing, now_us())
+            return 0
         up.in_size = <size_t>put
         # Only of a TCP (or UDP) super-frame: never a ping, a question to DNS, a key press.
-        if put > VNET_HDR_BYTES + BLOCK_FRAME_MAX_BYTES and _is_overdue(up):
+        if (put > VNET_HDR_BYTES + BLOCK_FRAME_MAX_BYTES
+                and standing_is_overdue(&up.standing, up.now_us)):
             up.in_segment = 1
             up.drops_standing += 1
     put = offload_split(

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """The system calls of the data path. Declarations only."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from posix.uio cimport iovec
 
 
@@ -50,6 +50,38 @@ cdef extern from *:
     }
     """
     int epoll_wait_ns(int, epoll_event*, int, long long) nogil
+
+
+cdef extern from *:
+    """
+    #include <linux/tcp.h>
+    #include <netinet/in.h>
+    #include <stdint.h>
+    #include <sys/socket.h>
+    /* What a TCP socket knows of its path; 0 = it told. Round trips in us, windows in segments.
+       The kernel fills what it has of the structure, and the rest stays zero. */
+    struct path { uint32_t rtt_us, min_rtt_us, cwnd, ssthresh; uint64_t rate; };
+    static int tcp_path(int fd, struct path *path)
+    {
+        struct tcp_info info = {0};
+        socklen_t size = sizeof info;
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+            return -1;
+        path->rtt_us = info.tcpi_rtt;
+        path->min_rtt_us = info.tcpi_min_rtt ? info.tcpi_min_rtt : info.tcpi_rtt;
+        path->cwnd = info.tcpi_snd_cwnd;
+        path->ssthresh = info.tcpi_snd_ssthresh;
+        path->rate = info.tcpi_delivery_rate;
+        return 0;
+    }
+    """
+    cdef struct path:
+        uint32_t rtt_us
+        uint32_t min_rtt_us
+        uint32_t cwnd
+        uint32_t ssthresh
+        uint64_t rate           # delivered, bytes a second
+    int tcp_path(int, path*) nogil
 
 
 cdef extern from "time.h" nogil:

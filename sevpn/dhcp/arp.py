@@ -30,6 +30,8 @@ PROBE_GAP_S = 0.20
 PROBE_JITTER_S = 0.05
 LISTEN_S = 0.25
 
+QUEUE_MAC = b"\x06sevpn"
+
 FREE = "free"
 CONFLICT = "conflict"
 
@@ -82,6 +84,15 @@ def build_arp_request(mac: bytes, sender: str, target: str) -> bytes:
     Raises: DhcpError for text that is no address.
     """
     return _build(BROADCAST_MAC, REQUEST, (mac, sender), (bytes(6), target))
+
+
+def build_queue_question(address: str) -> bytes:
+    """Return a frame that the host itself answers: a probe for its own address.
+
+    The answer goes to a MAC that nobody has (locally administered), and a probe leaves no trace
+    among the host's neighbours. Raises: DhcpError.
+    """
+    return build_arp_request(QUEUE_MAC, UNSPECIFIED, address)
 
 
 def build_arp_reply(mac: bytes, sender: str, target_mac: bytes, target: str) -> bytes:

@@ -5,7 +5,12 @@ into force; frames go in and out as bytes, so a test needs no tunnel.
 """
 
 from sevpn import log
-from sevpn.dhcp.arp import CONFLICT, AddressProbe, build_arp_announcement
+from sevpn.dhcp.arp import (
+    CONFLICT,
+    AddressProbe,
+    build_arp_announcement,
+    build_queue_question,
+)
 from sevpn.dhcp.client import DhcpClient
 from sevpn.dhcp.events import LeaseLost, LeaseObtained, LeaseRenewed, NoAnswer
 from sevpn.errors import LeaseError
@@ -159,6 +164,10 @@ class LeaseKeeper:
             self._watch.tick(now_s)
             self._frames += self._watch.take_frames()
         self._frames += self._dhcp.take_frames()
+
+    def queue_question(self) -> bytes:
+        """Return what the host answers by way of the TAP's queue; b"" without an address."""
+        return build_queue_question(self._held) if self._held is not None else b""
 
     def take_frames(self) -> list[bytes]:
         """Return the frames to send, and forget them."""

@@ -237,6 +237,8 @@ class Tunnel:
             else:
                 log.info("ready: traffic flows")
             self.was_ready = self.is_proven = True
+            if self._keeper is not None:
+                self._bridge.ask_with(self._keeper.queue_question())
             # What logging in took is not needed any more, and a collection by chance may be
             # hours away: without this a process grows by 190 kB with each reconnect.
             gc.collect()

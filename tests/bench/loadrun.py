@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import probes
+from lab.compiled import compiled
 from lab.process import cpu_s
 from lab.topology import SERVER_IP
 
@@ -139,7 +140,7 @@ def _small_up(load: Peer, run: clients.Run, rate: int, seconds: float) -> probes
 
 def _sent(load: Peer, run: clients.Run, words: tuple[str, ...], seconds: float) -> probes.Datagrams:
     before, before_s = load.counts()["udp_in"], cpu_s(run.pid)
-    run.namespace.run(probes.udpload(), *words)
+    run.namespace.run(compiled(probes.UDPLOAD), *words)
     count = load.counts()["udp_in"] - before
     return _figures(count, seconds, cpu_s(run.pid) - before_s)
 
@@ -148,7 +149,7 @@ def _small_down(load: Peer, run: clients.Run, rate: int, seconds: float) -> prob
     del load
     before_s = cpu_s(run.pid)
     words = (LAN_HOST, str(CHARGEN), str(probes.SMALL_BYTES), str(rate), str(seconds))
-    done = run.namespace.run(probes.udpload(), "ask", *words)
+    done = run.namespace.run(compiled(probes.UDPLOAD), "ask", *words)
     found = re.search(r"^(\d+) ([\d.]+)$", done.stdout, re.MULTILINE)
     count, took_ms = (int(found[1]), float(found[2])) if found else (0, 0.0)
     return _figures(count, max(took_ms / 1e3, seconds), cpu_s(run.pid) - before_s)

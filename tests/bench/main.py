@@ -184,7 +184,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--binary", default="")
-    parser.add_argument("--only", action="append", choices=["table", "load", "idle"])
+    parser.add_argument("--only", action="append", choices=["table", "load", "idle", "distance"])
     parser.add_argument("--correctness", type=float, metavar="GB", default=0.0)
     return parser.parse_args(argv)
 
@@ -200,6 +200,10 @@ def main() -> int:
 
         return correctness.main(options.correctness)
     runs = options.runs or (1 if options.quick else RUNS)
+    if options.only == ["distance"]:
+        from bench import distance
+
+        return distance.main(options.runs or 1)
     results: table.Results = {}
     parts: dict[str, Callable[[Topology], None]] = {
         "table": lambda topology: compare(topology, results, runs),
@@ -207,7 +211,7 @@ def main() -> int:
         "idle": lambda topology: idle(topology, results, options.quick),
     }
     with Topology(direct=True) as topology:
-        for name in options.only or parts:
+        for name in (one for one in options.only or parts if one in parts):
             parts[name](topology)
     say("done")
     report(results, runs)

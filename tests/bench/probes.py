@@ -9,10 +9,10 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab import iperf
+from lab.compiled import compiled
 from lab.process import LabError, cpu_s
 from lab.server import LAN_IP
 
@@ -22,21 +22,12 @@ if TYPE_CHECKING:
     from bench.clients import Run
     from lab.topology import Namespace
 
-ROOT = Path(__file__).resolve().parents[2]
+UDPLOAD = "tests/bench/udpload.c"
 SMALL_BYTES = 64
 UDP_PORT = 5300
 # Offered in turn; what counts is the most that ever came through. 0 = as fast as it goes.
 SMALL_RATES = (140_000, 200_000, 260_000, 0)
 PINGS = 1000
-
-
-def udpload() -> str:
-    """Compile udpload.c when it changed; return the path of the program."""
-    source, program = ROOT / "tests/bench/udpload.c", ROOT / ".cache/bench/udpload"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        program.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
-    return str(program)
 
 
 class Transfer(NamedTuple):
@@ -85,9 +76,14 @@ def ping(run: Run, target: str = LAN_IP, count: int = PINGS) -> Latency:
     done = run.namespace.run(
         *("ping", "-n", "-i", "0.001", "-c", str(count), "-W", "1", target), check=False
     )
-    times_ms = sorted(float(x) for x in re.findall(r"time=([\d.]+)", done.stdout))
+    return latency_of(done.stdout, count)
+
+
+def latency_of(output: str, count: int) -> Latency:
+    """Return the figures of ping's output; raises LabError when nothing came back."""
+    times_ms = sorted(float(x) for x in re.findall(r"time=([\d.]+)", output))
     if not times_ms:
-        raise LabError(f"no ping came back: {done.stdout[-300:]}{done.stderr}")
+        raise LabError(f"no ping came back: {output[-300:]}")
     return Latency(
         times_ms[len(times_ms) // 2],
         times_ms[min(len(times_ms) - 1, len(times_ms) * 99 // 100)],
@@ -114,7 +110,7 @@ def datagrams(
     run: Run, server: Namespace, rate: int, size: int, *, down: bool, seconds: float
 ) -> Datagrams:
     """Offer `rate` datagrams of `size` bytes each second (0 = as fast as it goes)."""
-    program = udpload()
+    program = compiled(UDPLOAD)
     source, sink = (server, run.namespace) if down else (run.namespace, server)
     target = run.address if down else LAN_IP
     before_s = cpu_s(run.pid)

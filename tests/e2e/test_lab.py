@@ -14,6 +14,7 @@ from lab.capture import Capture
 from lab.client import read_file
 from lab.official import TAP as OFFICIAL_TAP
 from lab.official import OfficialClient
+from lab.process import wait_for
 from lab.server import LAN_IP, PASSWORD, USER, SoftEther
 from lab.topology import SERVER_IP, SERVER_IP6, Namespace, Topology, leftovers, sweep
 
@@ -95,3 +96,39 @@ def test_official_client(host: Namespace, server: SoftEther, topology: Topology)
         host.wait_ping(LAN_IP)
         assert [session.user for session in server.sessions()] == [USER]
     assert ["10.77.0.2", LAN_IP] in capture.rows("icmp.type == 8", "ip.src", "ip.dst")
+
+
+def test_the_wire_has_length_loss_and_a_bottleneck() -> None:
+    """What the distance table stands on. Loss is the same in every run."""
+    with Topology(wire=True) as made:
+        wire = made.wire
+
+        def ping(count: int) -> tuple[int, float]:
+            """Return how many came back, and the shortest round trip in ms."""
+            out = made.client.run(
+                *("ping", "-q", "-n", "-c", str(count), "-i", "0.01", "-W", "3", SERVER_IP),
+                check=False,
+            ).stdout
+            best = float(out.split("mdev = ")[1].split("/")[0]) if "mdev = " in out else 0.0
+            return int(out.split(" received")[0].rsplit(" ", 1)[1]), best
+
+        assert ping(3)[0] == 3
+        wire.set(rtt_ms=60.0)
+        came, best_ms = ping(10)
+        assert came == 10
+        assert best_ms >= 60.0
+        wire.set(loss=0.5)
+        before = wire.counts()
+        assert ping(100)[0] < 100
+        assert sum(one.lost for one in wire.counts()) > sum(one.lost for one in before)
+        wire.set(loss=1.0)
+        assert ping(3)[0] == 0
+        # 200 frames of 1000 bytes at once do not fit 20 kB of queue.
+        wire.set(rate_mbit=1.0, buffer_bytes=20_000)
+        assert ping(1)[0] == 1
+        burst = (
+            "import socket as s; u = s.socket(2, 2); "
+            f"[u.sendto(bytes(1000), ('{SERVER_IP}', 9)) for _ in range(200)]"
+        )
+        made.client.run("python3", "-c", burst)
+        wait_for(lambda: wire.counts()[0].full > 0, 20.0, "a full queue")

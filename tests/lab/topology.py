@@ -7,8 +7,9 @@
      fd00:a::2/64      fd00:a::1/64     fd00:b::1/64       fd00:b::10/64
 
 `Topology(direct=True)` leaves the router out: client and server share 198.51.100.0/24
-(client .2) for benchmarks. The router has no route but these two networks, so whatever
-else gets through went through a tunnel.
+(client .2) for benchmarks; with `wire` they do so over a `Wire`, which has delay, loss and a
+rate. The router has no route but these two networks, so whatever else gets through went
+through a tunnel.
 
 Each namespace has a private /run, /var/lib, /var/log and an /etc in which every entry
 leads to the host's but resolv.conf, hosts and what is written there: nothing done inside
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.process import LabError, Process, wait_for
+from lab.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -258,8 +260,9 @@ class Namespace:
 class Topology:
     """The namespaces and wires; a context manager. `scratch` is a directory that goes too."""
 
-    def __init__(self, *, direct: bool = False) -> None:
-        self.direct = direct
+    def __init__(self, *, direct: bool = False, wire: bool = False) -> None:
+        self.direct = direct or wire
+        self._with_wire = wire
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -297,8 +300,15 @@ class Topology:
         return namespace
 
     def _wire_direct(self) -> None:
+        if self._with_wire:
+            first, second = (_NETNS_DIR / one.name for one in (self.client, self.server))
+            self.wire = Wire(first, second, "eth0")
+            self._cleanup.callback(self.wire.close)
+        else:
+            self.client.ip_batch(
+                f"link add eth0 type veth peer name eth0 netns {self.server.name}\n"
+            )
         self.client.ip_batch(
-            f"link add eth0 type veth peer name eth0 netns {self.server.name}\n"
             "addr add 198.51.100.2/24 dev eth0\naddr add fd00:b::2/64 dev eth0 nodad\n"
             "link set lo up\nlink set eth0 up\n"
         )

@@ -44,7 +44,11 @@ class FakeBridge:
         self.has_room = True
         self.turns = 0
         self.heard = 0
+        self.question = b""
         self.unparsed = b""
+
+    def ask_with(self, frame: bytes) -> None:
+        self.question = frame
 
     def capture(self, mask: int) -> None:
         self.mask = mask
@@ -120,6 +124,9 @@ class FakeKeeper:
         self.renewals = 0
         self.is_silent = False
         self.doubts = 0
+
+    def queue_question(self) -> bytes:
+        return b"who am I"
 
     def start(self, _now: float) -> None:
         self.frames.append(b"discover")

@@ -31,6 +31,7 @@ LAYERS = (
     (f"{PACKAGE}._pack", "codecs", 1),
     (f"{PACKAGE}._block", "codecs", 1),
     (f"{PACKAGE}._offload", "codecs", 1),
+    (f"{PACKAGE}._standing", "codecs", 1),
     (f"{PACKAGE}.proto", "proto", 2),
     (f"{PACKAGE}.dhcp", "dhcp", 2),
     (f"{PACKAGE}.host", "host", 3),
