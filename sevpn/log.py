@@ -25,7 +25,8 @@ def clean(text: str, limit: int = 2000) -> str:
 def _write(line: str, priority: int) -> None:
     stamp = f"<{priority}>" if is_journal else ""
     if timestamps:
-        stamp += time.strftime("%Y-%m-%dT%H:%M:%S%z ")
+        zone = time.strftime("%z")
+        stamp += time.strftime(f"%Y-%m-%dT%H:%M:%S{zone[:3]}:{zone[3:]} ")  # RFC 3339
     try:
         sys.stderr.write(f"{stamp}{clean(line)}\n")
         sys.stderr.flush()

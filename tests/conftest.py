@@ -1,5 +1,6 @@
 """What holds for all tests: marks by folder, no skips in CI, one place for scratch."""
 
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from support.require import IN_CI
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED_FOLDERS = {ROOT / "tests/e2e": "e2e", ROOT / "tests/sanitize": "sanitize"}
+
+# Under nohup, what the tests start would inherit an ignored HUP, which sevpn respects.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".cache/hypothesis")
 # No deadline: the machines are shared. The same examples in every CI run: a submission

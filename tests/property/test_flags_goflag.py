@@ -51,7 +51,7 @@ def test_any_arguments(argv: list[str]) -> None:
 
 @given(st.dictionaries(names, st.sampled_from(["0", "1"]), max_size=8), st.booleans())
 def test_both_forms_and_both_dashes_mean_the_same(given: dict[str, str], double: bool) -> None:
-    durations = {"reconnect-delay": "1s", "reconnect-max-delay": "2s"}
+    durations = {"reconnect-delay": "1s", "reconnect-max-delay": "2s", "retry-refused": "3s"}
     pairs = [(name, durations.get(name, value)) for name, value in given.items()]
     dash = "--" if double else "-"
     booleans = {option.name for option in OPTIONS if option.kind == BOOL}

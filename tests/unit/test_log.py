@@ -84,7 +84,7 @@ def test_time_stamps(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     monkeypatch.setattr(log, "timestamps", True)
     log.info("event")
     line = capsys.readouterr().err
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d event\n", line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d event\n", line)
 
 
 class BrokenStream:
@@ -99,3 +99,13 @@ class BrokenStream:
 def test_lost_stderr(stream: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     log.error("nobody reads this")
+
+
+def test_the_journal_gets_priorities(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log, "is_journal", True)
+    log.info("a")
+    log.warning("b")
+    log.error("c", "d")
+    assert capsys.readouterr().err == "<6>a\n<4>warning: b\n<3>error: c (d)\n"
