@@ -33,7 +33,7 @@ NEVER = {
 }
 
 
-# Runs the command as `python -m sevpn` does; on SIGUSR1 it writes what is loaded. Only
+# Runs the command as `python -m sevpn` does; on SIGWINCH it writes what is loaded. Only
 # modules that are built in are used for it.
 _TELLING = """
 import _signal, posix, sys
@@ -43,7 +43,7 @@ def tell(number, frame):
     posix.write(fd, " ".join(sys.modules).encode())
     posix.close(fd)
     posix.rename(path + ".new", path)
-_signal.signal(_signal.SIGUSR1, tell)
+_signal.signal(_signal.SIGWINCH, tell)
 from sevpn.cli import main
 sys.exit(main())
 """
@@ -58,7 +58,7 @@ def test_modules_of_a_session(
     with Sevpn(host, *flags("-accept-default-gateway", "-accept-dns"), command=command) as run:
         run.wait_line("ready")
         host.wait_ping(LAN_IP)
-        run.process.signal(signal.SIGUSR1)
+        run.process.signal(signal.SIGWINCH)
         wait_for(dump.exists, 5.0, "the list of modules")
         loaded = set(dump.read_text(encoding="utf-8").split())
         memory = run.memory_kb()
