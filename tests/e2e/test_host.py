@@ -23,8 +23,16 @@ PEER_PORT = 8443
 _NO_TUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh")
 
 
-def test_no_tun_device(host: Namespace) -> None:
+def test_a_tun_device_is_made_where_that_is_allowed(
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq
+) -> None:
     with Sevpn(host, *flags(), prefix=_NO_TUN) as run:
+        run.wait_line("ready")
+        run.stop()
+
+
+def test_no_tun_device(host: Namespace) -> None:
+    with Sevpn(host, *flags(), prefix=_NO_TUN, setpriv=("--bounding-set=-mknod",)) as run:
         line = run.expect_exit(EXIT_HOST)
     assert "/dev/net/tun" in line
     assert "--device /dev/net/tun" in line
