@@ -10,7 +10,9 @@ from sevpn.errors import HostError
 
 
 def write(text: str) -> None:
-    """Write and flush. Raises HostError when nobody can read it."""
+    """Write and flush. Raises HostError when nobody can read it; nothing is lost of nothing."""
+    if not text:
+        return
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

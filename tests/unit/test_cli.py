@@ -258,7 +258,6 @@ def environment() -> dict[str, str]:
         ("-version >/dev/full", 4),
         ("-h 2>&-", 0),
         ("-bogus 2>&-", 2),
-        ("status >/dev/full", 4),
         ("cleanup >/dev/full", 4),
         ("-h >/dev/full", 4),
         ("-bogus 2>/dev/full", 2),
