@@ -5,8 +5,9 @@
 # To build.
 BUILD_PACKAGES=(python3 python3-venv python3-dev gcc libc6-dev libssl-dev)
 
-# To check the sources; systemd for systemd-analyze, which judges our unit file.
-LINT_PACKAGES=(git shellcheck systemd)
+# To check the sources and for the unit tests; systemd for systemd-analyze, which judges our unit
+# file, iproute2 and procps for those that look at the host.
+LINT_PACKAGES=(git shellcheck systemd iproute2 procps openssl)
 
 # The lab of the end-to-end tests and the demo: a real server and client, a DHCP server,
 # namespaces, traffic, captures and certificates.
