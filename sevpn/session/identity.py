@@ -58,10 +58,18 @@ def _keep(state_dir: str, name: str) -> None:
         fd = posix.open(path, flags, 0o600)
     except OSError:
         return  # no such directory yet, or not ours to write
+    line = f"{_KEPT_HEAD}{name}\n".encode("utf-8", "surrogateescape")
     try:
-        posix.write(fd, f"{_KEPT_HEAD}{name}\n".encode("utf-8", "surrogateescape"))
-    finally:
-        posix.close(fd)
+        is_whole = posix.write(fd, line) == len(line)
+    except OSError:  # a full disk
+        is_whole = False
+    posix.close(fd)
+    if not is_whole:
+        # What was cut short would keep a later start from writing it.
+        try:
+            posix.unlink(path)
+        except OSError:
+            pass
 
 
 def _derive(state_dir: str, purpose: str, *parts: str) -> bytes:

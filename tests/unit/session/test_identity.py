@@ -128,6 +128,22 @@ def test_kept_where_the_state_directory_persists(
     assert identity.machine_name("/nonexistent/dir") == identity.machine_name("/run/sevpn")
 
 
+@pytest.mark.usefixtures("no_id")
+def test_a_full_disk_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, and no torn file that a later start would leave as it is."""
+    monkeypatch.setattr(identity, "_VOLATILE", ("/run/",))
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(28, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(posix, "write", full)
+        identity.stable_mac(*ME, str(tmp_path))
+    assert not (tmp_path / "identity").exists()
+    identity.stable_mac(*ME, str(tmp_path))
+    assert (tmp_path / "identity").exists()
+
+
 def test_hardware_address_is_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     places = "/sys/class/net/"
     texts = {
