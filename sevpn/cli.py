@@ -47,7 +47,7 @@ def _find_password(config: Config, arguments: list[str]) -> None:
     path = config.pass_file
     if config.password and path:
         raise UsageError("-pass and -pass-file were both given", "one password is enough")
-    is_given = any(word.lstrip("-").partition("=")[0] == "pass" for word in arguments)
+    is_given = any(word.partition("=")[0] in ("-pass", "--pass") for word in arguments)
     if not path and not is_given:
         path = posix.environ.get(b"SEVPN_PASS_FILE", b"").decode("utf-8", "surrogateescape")
     if not path and (is_given or not (posix.isatty(0) and posix.isatty(2))):

@@ -18,6 +18,7 @@ from sevpn._bridge import (
     CAPTURE_DHCP,
     CAPTURED,
     CLOSED,
+    FRAMING,
     TAP_LOST,
     WAKE,
 )
@@ -272,3 +273,11 @@ def test_bad_arguments() -> None:
             rig.bridge.attach(None, b"")  # type: ignore[arg-type]
         with pytest.raises(OSError, match="epoll_ctl"):
             rig.bridge.run(10_000, 0)
+
+
+def test_what_is_no_block_can_be_looked_at() -> None:
+    """An HTTP proxy in front of the server answers in the middle of the tunnel."""
+    with Rig() as rig:
+        rig.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert rig.run_until(FRAMING) & FRAMING
+        assert rig.bridge.unparsed == b"HTTP/1.1 400 Bad"

@@ -99,6 +99,8 @@ def test_where_it_comes_from(tmp_path: Path) -> None:
     assert run("-pass-file", str(path)) == (0, "password 'filed'\n")
     assert run("-pass-file", "-", given="piped\n") == (0, "password 'piped'\n")
     assert run(SEVPN_PASS_FILE=str(path)) == (0, "password 'filed'\n")
+    # A value that reads like the flag is none.
+    assert run("-hub", "pass", SEVPN_PASS_FILE=str(path)) == (0, "password 'filed'\n")
     # An argument is nearer than the environment.
     assert run("-pass", "x", SEVPN_PASS_FILE="/nowhere") == (0, "password 'x'\n")
     assert run(given="not asked for") == (0, "password ''\n")
