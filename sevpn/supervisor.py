@@ -97,6 +97,12 @@ async def clean_up_after_killed_runs(loop: Loop, state_dir: str) -> None:
         say(f"after an earlier run that was killed: {line}")
 
 
+def _is_refusal(error: SevpnError | None) -> bool:
+    """Tell whether the login or the certificate was refused for good, as far as one can tell."""
+    is_no = isinstance(error, (ServerError, CertificateError))
+    return is_no and not isinstance(error, BusyError)
+
+
 def is_resolv_conf_ours() -> bool:
     """Tell whether resolv.conf says that a sevpn made it."""
     return "sevpn" in read_text("/etc/resolv.conf", 256).partition("\n")[0]
@@ -341,21 +347,16 @@ class Supervisor:
 
     def _is_final(self, error: SevpnError) -> bool:
         """Tell whether trying again cannot help: a person must act first."""
-        if isinstance(error, ServerError):
-            if error.code == 126:  # AutoDisconnect: the server wants an end
-                return True
-            if isinstance(error, BusyError):
-                return False
-        if isinstance(error, (ServerError, CertificateError)):
+        if isinstance(error, ServerError) and error.code == 126:
+            return True  # AutoDisconnect: the server wants an end
+        if _is_refusal(error):
             return not self._was_established and not self._config.retry_refused
         return isinstance(error, HostError) and not self._tunnel.was_ready
 
     async def _pause(self, error: SevpnError | None) -> None:
         if error is not None:
             self.state.fail(str(error), now_s())
-        is_refused = isinstance(error, (ServerError, CertificateError)) and not isinstance(
-            error, BusyError
-        )
+        is_refused = _is_refusal(error)
         self._enter(REFUSED if is_refused else RECONNECTING)
         self.state.reconnects += 1
         if error is None and now_s() < self._moved_s + MOVED_RECENTLY_S:

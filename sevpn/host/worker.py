@@ -10,6 +10,7 @@ the locks (`sevpn.host.lock`).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 
@@ -22,7 +23,7 @@ from sevpn.host.journal import Journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from sevpn.host.context import Record, Step
@@ -179,6 +180,20 @@ def repin(
     return _result(host, error)
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[Host]:
+    """A host that is only looked at. Raises HostError where the kernel refuses to tell."""
+    host = Host(Journal(""))
+    try:
+        yield host
+    except OSError as error:
+        raise HostError(
+            f"cannot read the routes: {error.strerror or error}", errno=error.errno or 0
+        ) from error
+    finally:
+        host.close()
+
+
 def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
     """Look how each server would be reached without us, and at the routes of others.
 
@@ -187,20 +202,13 @@ def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
     `sevpn.host.survey`. A void default route is one that a stronger one of others beats:
     apply its step again. Raises HostError.
     """
-    host = Host(Journal(""))
-    try:
+    with _reading() as host:
         paths = {ip: surveying.path_to(host, ip, tap_ifname) for ip in server_ips}
         return {
             "paths": paths,
             "routes": surveying.foreign_routes(host, tap_ifname),
             "is_default_void": default_route.is_void(host, tap_ifname),
         }
-    except OSError as error:
-        raise HostError(
-            f"cannot read the routes: {error.strerror or error}", errno=error.errno or 0
-        ) from error
-    finally:
-        host.close()
 
 
 def own_networks(not_of_ifname: str | None) -> list[tuple[str, int]]:
@@ -216,15 +224,8 @@ def in_force(tap_ifname: str, address: str, prefix_len: int, neighbour: str) -> 
     """Ask the kernel what it does with traffic; see `sevpn.host.in_force`. Raises HostError."""
     from sevpn.host.in_force import look
 
-    host = Host(Journal(""))
-    try:
+    with _reading() as host:
         return look(host, tap_ifname, address, prefix_len, neighbour)
-    except OSError as error:
-        raise HostError(
-            f"cannot read the routes: {error.strerror or error}", errno=error.errno or 0
-        ) from error
-    finally:
-        host.close()
 
 
 def cleanup(state_dir: str) -> list[str]:

@@ -114,10 +114,10 @@ CODES: dict[int, tuple[str, str, str]] = {
 
 def error_for(code: int) -> ServerError:
     """Return the error to raise for a code of the server, known or not."""
-    meaning, remedy, retry = CODES.get(
-        code,
-        ("the server refused for a reason that this client does not know", _OPERATOR, RETRY_SLOW),
+    meaning, remedy, _ = CODES.get(
+        code, ("the server refused for a reason that this client does not know", _OPERATOR, "")
     )
+    retry = retry_of(code)
     kind = ServerError if retry == RETRY_NO else BusyError
     error = kind(code, f"{meaning} (server error {code})", remedy)
     if retry in (RETRY_NO, RETRY_SLOW):

@@ -138,8 +138,8 @@ class LoginAgent:
 
     async def log_in(self) -> Established:
         """Resolve, connect, log in. Raises a SevpnError that says who must act."""
-        config, began_s = self._config, now_s()
-        self._asked_s = began_s
+        config = self._config
+        self._asked_s = now_s()
         where = f"{config.host}:{config.port}"
         (log.debug if self._has_tried else log.info)(f"connecting to {where}")
         self._has_tried = True

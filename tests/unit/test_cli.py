@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +19,9 @@ from sevpn.errors import SevpnError
 from sevpn.flags.help import HELP
 from sevpn.flags.options import OPTIONS
 from sevpn.io.signals import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NEEDED = ["-host", "vpn.test", "-user", "alice"]
 
@@ -303,6 +308,22 @@ sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", "-pass", "hunter2"]))
 """
 
 
+@contextlib.contextmanager
+def started(program: str, *prefix: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that has said "ready"."""
+    with subprocess.Popen(
+        [*prefix, sys.executable, "-c", program],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        yield run
+
+
 @pytest.mark.parametrize(
     "numbers",
     [
@@ -318,15 +339,7 @@ sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", "-pass", "hunter2"]))
 )
 def test_signals(numbers: tuple[int, ...]) -> None:
     """One or many: everything is undone, exit 0."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
+    with started(PROGRAM) as run:
         before_s = time.monotonic()
         for number in numbers:
             run.send_signal(number)
@@ -343,16 +356,7 @@ def test_signals(numbers: tuple[int, ...]) -> None:
 
 def test_a_hangup_that_was_ignored_stays_so() -> None:
     """nohup."""
-    with subprocess.Popen(
-        ["nohup", sys.executable, "-c", PROGRAM],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
+    with started(PROGRAM, "nohup") as run:
         run.send_signal(signal.SIGHUP)
         time.sleep(0.1)
         run.send_signal(signal.SIGTERM)
@@ -387,15 +391,7 @@ def test_signal_handled_late() -> None:
     """The handler is called after the turn of the loop that the signal caused."""
     program = PROGRAM.replace("await self.loop.sleep(60)", "await self.loop.wait_for_late()")
     program = program.replace("class Fake", LATE_HANDLERS + "class Fake")
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
+    with started(program) as run:
         run.send_signal(signal.SIGTERM)
         try:
             out, err = run.communicate(timeout=5)

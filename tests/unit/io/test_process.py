@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sevpn.io import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROGRAM = (
     "import sys\n"
@@ -20,22 +25,28 @@ PROGRAM = (
 )
 
 
-def command_line(*arguments: str) -> tuple[list[bytes], str]:
-    """Return what ps shows of a process that hid its secret, and its /proc/PID/status."""
+@contextlib.contextmanager
+def hidden(*arguments: str, **variables: str) -> Iterator[Path]:
+    """A process that has hidden its secret, as its directory in /proc."""
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "ready\n"
-        shown = Path(f"/proc/{run.pid}/cmdline").read_bytes().split(b"\0")
-        owner = str(Path(f"/proc/{run.pid}/environ").stat().st_uid)
+        yield Path(f"/proc/{run.pid}")
         run.communicate("")
         assert run.returncode == 0
-    return shown[3:-1], owner
+
+
+def command_line(*arguments: str) -> tuple[list[bytes], str]:
+    """Return what ps shows of such a process, and who owns its /proc/PID/environ."""
+    with hidden(*arguments) as place:
+        shown = (place / "cmdline").read_bytes().split(b"\0")
+        return shown[3:-1], str((place / "environ").stat().st_uid)
 
 
 def test_secret_is_starred() -> None:
@@ -54,17 +65,8 @@ def test_a_long_secret_of_any_bytes_is_eight_stars(secret: str) -> None:
 
 
 def test_the_units_variable_is_emptied() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SEVPN_FLAGS": "-pass hunter2"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
-        shown = Path(f"/proc/{run.pid}/environ").read_bytes()
-        run.communicate("")
+    with hidden(SEVPN_FLAGS="-pass hunter2") as place:
+        shown = (place / "environ").read_bytes()
     assert b"hunter2" not in shown
     assert b"SEVPN_FLAGS=" in shown
 
