@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lab.process import LabError, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -152,7 +152,7 @@ class SoftEther:
     def start(self, *, wait_lan: bool = True) -> None:
         """Start the server process and wait until it listens."""
         self.process = self.namespace.start("vpnserver", "execsvc")
-        wait_for(self._is_listening, 15.0, "vpnserver to listen on port 443")
+        self._wait(self._is_listening, "vpnserver to listen on port 443")
         if wait_lan:
             self._wait_lan()
 
@@ -161,10 +161,21 @@ class SoftEther:
 
     def _wait_lan(self) -> None:
         """Wait for the local bridge's tap and give it its address (it is made anew each time)."""
-        wait_for(lambda: self.namespace.has_link(LAN_TAP), 15.0, f"the server's {LAN_TAP}")
+        self._wait(lambda: self.namespace.has_link(LAN_TAP), f"the server's {LAN_TAP}")
         self.namespace.ip_batch(
             f"addr replace {LAN_IP}/{LAN_PREFIX_LEN} dev {LAN_TAP}\nlink set {LAN_TAP} up\n"
         )
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something of the server's; when it does not come, tell what the server said."""
+        try:
+            wait_for(condition, 15.0, what)
+        except LabError as error:
+            said = [self.process.describe()] if self.process else []
+            for log in sorted(self.namespace.path("/var/log/softether").rglob("*.log")):
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                said += [f"{log.name}:", *(f"  {line}" for line in lines[-20:])]
+            raise LabError("\n".join([str(error), *said])) from None
 
     def stop(self) -> None:
         """End the server by SIGTERM, which saves its configuration."""

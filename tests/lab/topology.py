@@ -156,7 +156,8 @@ class Namespace:
 
     def wrap(self, argv: Sequence[str], setpriv: Sequence[str] = ()) -> list[str]:
         """Return the command that runs `argv` inside, under the same pid and killed with us."""
-        enter = ["nsenter", "--target", str(self.holder.pid), "--net", "--mount"]
+        # The holder's root, too: joining its mounts alone would leave a chroot that we are in.
+        enter = ["nsenter", "--target", str(self.holder.pid), "--net", "--mount", "--root", "--wd"]
         return [*enter, "setpriv", "--pdeathsig", "KILL", *setpriv, "--", *argv]
 
     def run(
