@@ -8,7 +8,6 @@ import select
 import socket
 import ssl
 import subprocess
-import time
 
 import pytest
 
@@ -328,12 +327,18 @@ def test_key_update_is_answered() -> None:
         stream = Stream(Context(), client.fileno(), b"vpn.test", False)
         while (want := stream.handshake()) != WANT_NOTHING:
             select.select([client] if want == WANT_READ else [], [], [], 5)
+        # With this all of the handshake has come: what can be read later is the update.
+        commands.write(b"zero\n")
+        commands.flush()
+        assert read_all(stream, 5) == b"zero\n"
         for text in (b"one\n", b"two\n"):
-            # A line of K alone: update, and ask the other side to do so too.
-            for command in (b"K\n", text):
-                commands.write(command)
-                commands.flush()
-                time.sleep(0.1)
+            # A line of K alone: update, and ask the other side to do so too. Two lines in one
+            # read would be one command to the server, so it has to have taken the first.
+            commands.write(b"K\n")
+            commands.flush()
+            assert select.select([client], [], [], 20)[0], "no update came"
+            commands.write(text)
+            commands.flush()
             assert read_all(stream, 4) == text
             stream.write(b"echo " + text)
             assert stream.flush()

@@ -340,12 +340,10 @@ def started(program: str, *prefix: str) -> Iterator[subprocess.Popen[str]]:
 def test_signals(numbers: tuple[int, ...]) -> None:
     """One or many: everything is undone, exit 0."""
     with started(PROGRAM) as run:
-        before_s = time.monotonic()
         for number in numbers:
             run.send_signal(number)
             time.sleep(0.03)
-        out, err = run.communicate(timeout=10)
-    assert time.monotonic() - before_s < 20
+        out, err = run.communicate(timeout=30)
     assert run.returncode == 0
     asked = {1: "reconnect\n", 10: "tell\n", 12: "reconnect\n"}
     assert out == "".join(asked.get(number, "") for number in numbers) + "undone\n"
@@ -394,7 +392,7 @@ def test_signal_handled_late() -> None:
     with started(program) as run:
         run.send_signal(signal.SIGTERM)
         try:
-            out, err = run.communicate(timeout=5)
+            out, err = run.communicate(timeout=30)
         finally:
             run.kill()
     assert (run.returncode, out, err) == (0, "undone\n", "ending on SIGTERM\n")

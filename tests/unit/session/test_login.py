@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,18 +131,48 @@ def test_noops_are_skipped() -> None:
 
 
 def test_noops_extend_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "NEGOTIATION_TIMEOUT_S", 0.4)
+    """By a clock of its own: every wait takes eight of the ten seconds that there are."""
+    clock_s = 1000.0
+    deadlines_s = []
 
-    def patient(visit: Visit) -> None:
-        visit.login(noop_response())
-        for _ in range(3):
-            time.sleep(0.25)
-            visit.send(noop_response())
-        visit.send(welcome_response())
-        visit.wait_end()
+    class Slow:
+        """A loop, stream and handshake in one: a NOOP each time, at last a result."""
 
-    with FakeServer(patient) as server:
-        assert log_in(server).welcome.session_name == "SID-TEST-1"
+        state, address, port = "waiting for the welcome", Address(_socket.AF_INET, HOST), 443
+        noops = 0
+        result: object = None
+        has_come = False
+
+        @property
+        def stream(self) -> Slow:
+            return self
+
+        def bytes_to_send(self) -> bytes:
+            return b""
+
+        def fileno(self) -> int:
+            return -1
+
+        async def readable(self, _fd: int, deadline_s: float) -> bool:
+            nonlocal clock_s
+            deadlines_s.append(deadline_s)
+            clock_s += 8.0
+            self.has_come = clock_s < deadline_s
+            return self.has_come
+
+        def read(self) -> bytes | None:
+            return b"noop" if self.has_come else None
+
+        def receive(self, _data: bytes) -> None:
+            self.has_come = False
+            self.noops += 1
+            self.result = "welcome" if self.noops == 4 else None
+
+    monkeypatch.setattr(login, "now_s", lambda: clock_s)
+    slow = Slow()
+    with pytest.raises(StopIteration):
+        login._negotiate(slow, slow, slow, 10.0).send(None)  # type: ignore[arg-type]
+    assert deadlines_s == [1010.0, 1018.0, 1026.0, 1034.0]
 
 
 def test_tunnel_bytes_behind_the_welcome() -> None:

@@ -166,7 +166,7 @@ def test_news_that_change_nothing_are_looked_at_less_and_less(
         host.addresses = ("192.0.2.9",)
         generation = roamer.generation
         roamer.look()
-        assert await roamer.doze(now_s() + 3.0)
+        assert await roamer.doze(now_s() + 20.0)
         assert roamer.generation > generation
 
     with_roamer(work)
