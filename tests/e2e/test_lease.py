@@ -131,7 +131,10 @@ def test_renewal_while_traffic_flows(host: Namespace, server: SoftEther) -> None
             assert run.address() is not None
             ping.signal(signal.SIGINT)
             ping.wait()
-            assert re.search(r" 0% packet loss", ping.text()), ping.text()
+            counts = re.search(r"(\d+) packets transmitted, (\d+) received", ping.text())
+            assert counts, ping.text()
+            # The last one may have been under way when we ended it.
+            assert int(counts[1]) - int(counts[2]) <= 1, ping.text()
             assert "renewed" in run.log
             assert "reconnecting" not in run.log
             run.stop()

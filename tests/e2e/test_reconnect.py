@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from lab.server import SoftEther
     from lab.topology import Namespace, Topology
 
-# Not how fast it is (the bench tells that), but that no timeout of 20 s was needed.
-BACK_LIMIT_S = USUAL_DELAY_S + 15.0
+# Patience. How fast it is the bench tells; here, that no timeout was needed.
+BACK_LIMIT_S = USUAL_DELAY_S + 30.0
+TIMEOUT = "no sign of life"
 
 
 def test_server_killed_and_restarted(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
-    """Back within the delay and 3 seconds of the server's return, with a fresh lease."""
+    """Back soon after the server's return, with a fresh lease, and not because a time was up."""
     with Sevpn(host, *flags("-v", "-accept-default-gateway")) as run:
         address = run.wait_address()
         host.wait_ping(FAR_IP)
@@ -30,9 +31,8 @@ def test_server_killed_and_restarted(host: Namespace, server: SoftEther, dhcp: D
         up_s = time.monotonic()
         dhcp.wait(rf"DHCPACK\(\S+\) {address}", BACK_LIMIT_S, mark)
         host.wait_ping(FAR_IP, BACK_LIMIT_S)
-        took_s = time.monotonic() - up_s
-        print(f"\nback after {took_s:.1f} s")
-        assert took_s < BACK_LIMIT_S
+        print(f"\nback after {time.monotonic() - up_s:.1f} s")
+        assert TIMEOUT not in run.log
         run.stop()
 
 
@@ -46,12 +46,11 @@ def test_admin_disconnect(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> 
         server.disconnect(old)
         dhcp.wait("DHCPACK", BACK_LIMIT_S, mark)
         host.wait_ping(FAR_IP, BACK_LIMIT_S)
-        took_s = time.monotonic() - began_s
-        print(f"\nback after {took_s:.1f} s")
+        print(f"\nback after {time.monotonic() - began_s:.1f} s")
         names = [session.name for session in server.sessions()]
         assert old not in names
         assert len(names) == 1
-        assert took_s < BACK_LIMIT_S
+        assert TIMEOUT not in run.log
         run.stop()
 
 
@@ -112,13 +111,11 @@ def test_dead_peer_is_noticed(
         host.wait_ping(LAN_IP)
         with topology.cut():
             cut_s = time.monotonic()
-            run.wait_line("(?i)no sign of life|lost", 8.0)
-            took_s = time.monotonic() - cut_s
-            print(f"\nnoticed after {took_s:.1f} s")
+            run.wait_line(f"{TIMEOUT} from the server for 5 s|the way to the server is dead", 30.0)
+            print(f"\nnoticed after {time.monotonic() - cut_s:.1f} s")
         began_s = time.monotonic()
         host.wait_ping(LAN_IP, 12.0)
         print(f"back after {time.monotonic() - began_s:.1f} s")
-        assert took_s < 15.0  # the usual timeout is 20 s
         run.stop()
 
 

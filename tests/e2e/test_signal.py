@@ -82,7 +82,7 @@ def test_in_the_tunnel(host: Namespace, server: SoftEther, number: int) -> None:
             took_s = run.stop(number)
             print(f"\nended in {took_s:.3f} s")
             dhcp.wait("DHCPRELEASE", 2.0)
-    assert server.sessions() == []
+    wait_for(lambda: not server.sessions(), 20.0, "the server to see the end of the session")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
