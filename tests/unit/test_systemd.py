@@ -52,11 +52,13 @@ def test_a_server_that_is_away_holds_up_no_boot() -> None:
 
 @pytest.fixture
 def analyzed(tmp_path: Path) -> Path:
-    """The units of one instance, with a program that exists here."""
+    """The units of one instance, with programs that exist here (/bin/kill is procps's)."""
     for name in ("sevpn-ready", "sevpn"):
         path = tmp_path / f"{name}@vpn0.service"
         text = UNIT.with_name(f"{name}@.service").read_text(encoding="utf-8")
-        path.write_text(text.replace("/usr/local/bin/sevpn", "/bin/true"), encoding="utf-8")
+        for program in ("/usr/local/bin/sevpn", "/bin/kill"):
+            text = text.replace(program, "/bin/true")
+        path.write_text(text, encoding="utf-8")
     return path
 
 
