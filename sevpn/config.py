@@ -43,6 +43,7 @@ class Config:
         accept_dns: bool
         policy_route_table: int
         reconnect_delay: float
+        keep_inbound: bool
         reconnect_max_delay: float
         pass_file: str
         retry_refused: float

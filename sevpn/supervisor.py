@@ -187,7 +187,8 @@ class Supervisor:
             self._loop, config, self._host, tap.name, _socket.if_nametoindex(tap.name)
         )
         self._roamer.on_change = self._wake
-        self._roamer.on_default_void = self._network.reassert_default
+        self._roamer.on_found = self._network.heed
+        self._roamer.about = self._network.about
         self._tunnel = Tunnel(
             self._loop, self._bridge, self._network, keeper, self._roamer, self.state
         )

@@ -17,7 +17,7 @@ login       -user NAME  -pass TEXT  -plain-password (RADIUS)  -retry-refused 0s
 certificate -cert-sha256 FINGERPRINT  -ca-file FILE  -insecure
 network     -accept-default-gateway  -accept-dns  -accept-static-routes
             -policy-route-table N  -dns auto  -no-dhcp
-            -accept-ra
+            -accept-ra  -keep-inbound=false
 interface   -tap NAME  -mac ADDRESS
 reconnect   -reconnect-delay 5s  -reconnect-max-delay 1m  -once
 log         -v  -quiet  -timestamps

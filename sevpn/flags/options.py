@@ -54,6 +54,7 @@ OPTIONS = (
     _o("policy-route-table", INT, "0", "Policy routing table number (0 = disabled)"),
     _o("reconnect-delay", DURATION, "5s", "Delay before the first reconnection attempt"),
 
+    _o("keep-inbound", BOOL, "true", "With -accept-default-gateway: answer what comes in from outside the tunnel by the way it came"),  # noqa: E501
     _o("reconnect-max-delay", DURATION, "1m0s", "Longest delay between reconnection attempts, which repeated failures grow to"),  # noqa: E501
     _o("pass-file", STRING, "", "File that holds the password, - for standard input (SEVPN_PASS_FILE names one, too)"),  # noqa: E501
     _o("retry-refused", DURATION, "0s", "Wait so long after a refused login or certificate and try again (0s = end)"),  # noqa: E501

@@ -1,4 +1,4 @@
-"""Addresses and policy rules: made by a step, taken back by a record.
+"""Addresses of interfaces: made by a step, taken back by a record.
 
 Layer 2, used in the short-lived child only.
 """
@@ -59,25 +59,4 @@ def undo_address(host: Host, record: Record) -> str | None:
     if changed is not None:
         now = f"{changed.local}/{changed.prefix_len}"
         return f"{describe(record)} left: somebody changed it, it is now {now}"
-    return None
-
-
-def make_rule(host: Host, step: Step) -> None:
-    """Let packets from an address look into a table; the kernel chooses the priority."""
-    _, source, table = step
-    record: Record = {"kind": "rule", "step": list(step), "address": source, "table": table}
-    for part in host.netlink.ask(codec.encode_rule_dump()):
-        present = codec.decode_rule(part)
-        if (present.source, present.prefix_len, present.table) == (source, 32, table):
-            if present.protocol == codec.PROTOCOL_OURS:
-                host.adopt(record)  # a killed run's that no journal tells of
-            return
-    message = codec.encode_rule(codec.RTM_NEWRULE, codec.NLM_F_CREATE, codec.Rule(source, table))
-    host.perform(record, lambda: host.netlink.change(message))
-
-
-def undo_rule(host: Host, record: Record) -> str | None:
-    """Remove the rule with this source and table that carries our mark."""
-    rule = codec.Rule(record["address"], record["table"])
-    host.netlink.change(codec.encode_rule(codec.RTM_DELRULE, 0, rule))
     return None

@@ -13,12 +13,14 @@ from sevpn.host import (
     addressing,
     default_route,
     dns,
+    inbound,
     link,
     pins,
     resolv,
     resolvconf,
     resolved,
     routes,
+    rules,
 )
 from sevpn.host.context import Host, describe
 
@@ -65,16 +67,17 @@ _MAKERS: dict[str, Callable[[Host, Step], None]] = {
     "address": addressing.make_address,
     "route": routes.make_route,
     "default_route": default_route.make_default_route,
-    "rule": addressing.make_rule,
+    "rule": rules.make_rule,
     "link": link.make_link,
     "sysctl": link.make_sysctl,
+    "keep_inbound": inbound.make_inbound,
     "server_route": pins.make_server_route,
     "dns": dns.make_dns,
 }
 _UNDOERS: dict[str, Callable[[Host, Record], str | None]] = {
     "address": addressing.undo_address,
     "route": pins.undo_route,
-    "rule": addressing.undo_rule,
+    "rule": rules.undo_rule,
     "link": link.undo_link,
     "sysctl": link.undo_sysctl,
     "resolv": _undo_resolv,

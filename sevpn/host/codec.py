@@ -128,17 +128,37 @@ class Address:
 
 
 class Rule:
-    """One rule of policy routing; `source` "" when it does not select by source alone."""
+    """One rule of policy routing; `source` "" when it does not select by source alone.
 
-    __slots__ = ("prefix_len", "protocol", "source", "table")
+    `priority` None = the kernel chooses. `suppressed_len`: routes with prefixes so short are
+    passed over (suppress_prefixlength), None = none is.
+    """
+
+    __slots__ = ("prefix_len", "priority", "protocol", "source", "suppressed_len", "table")
 
     def __init__(
-        self, source: str, table: int, prefix_len: int = 32, protocol: int = PROTOCOL_OURS
+        self,
+        source: str,
+        table: int,
+        prefix_len: int | None = None,
+        protocol: int = PROTOCOL_OURS,
+        *,
+        priority: int | None = None,
+        suppressed_len: int | None = None,
     ) -> None:
         self.source = source
-        self.prefix_len = prefix_len
+        self.prefix_len = (128 if ":" in source else 32) if prefix_len is None else prefix_len
         self.table = table
         self.protocol = protocol
+        self.priority = priority
+        self.suppressed_len = suppressed_len
+
+    def does_as(self, wanted: Rule) -> bool:
+        """Tell whether this one, read from the kernel, is what `wanted` asks for."""
+        return (
+            (self.source, self.prefix_len, self.table, self.suppressed_len)
+            == (wanted.source, wanted.prefix_len, wanted.table, wanted.suppressed_len)
+        ) and wanted.priority in (None, self.priority)
 
 
 class Link:
@@ -231,24 +251,26 @@ def encode_address_dump(family: int = AF_INET) -> bytes:
 
 
 def encode_rule(kind: int, flags: int, rule: Rule) -> bytes:
-    """Return RTM_NEWRULE or RTM_DELRULE; the kernel chooses the priority."""
+    """Return RTM_NEWRULE or RTM_DELRULE."""
     message = fibmsg()
-    message["family"] = AF_INET
+    message["family"] = AF_INET6 if ":" in rule.source else AF_INET
     message["src_len"] = rule.prefix_len
     message["table"] = rule.table if rule.table < 256 else RT_TABLE_COMPAT
     message["action"] = FR_ACT_TO_TBL
     attributes: list[tuple[str, Any]] = [
         ("FRA_SRC", rule.source),
         ("FRA_TABLE", rule.table),
+        ("FRA_PRIORITY", rule.priority),
+        ("FRA_SUPPRESS_PREFIXLEN", rule.suppressed_len),
         ("FRA_PROTOCOL", rule.protocol),
     ]
     return _bytes(message, kind, flags, attributes)
 
 
-def encode_rule_dump() -> bytes:
-    """Return the question for all IPv4 rules."""
+def encode_rule_dump(family: int = AF_INET) -> bytes:
+    """Return the question for all rules of one family."""
     message = fibmsg()
-    message["family"] = AF_INET
+    message["family"] = family
     return _bytes(message, RTM_GETRULE, NLM_F_DUMP, [])
 
 
@@ -312,11 +334,14 @@ def decode_rule(data: bytes) -> Rule:
     is_plain = message["action"] == FR_ACT_TO_TBL and not any(
         message.get_attr(name) for name in selectors
     )
+    suppressed = message.get_attr("FRA_SUPPRESS_PREFIXLEN")
     return Rule(
         (message.get_attr("FRA_SRC") or "") if is_plain else "",
         message.get_attr("FRA_TABLE") or message["table"],
         message["src_len"],
         message.get_attr("FRA_PROTOCOL") or 0,
+        priority=message.get_attr("FRA_PRIORITY") or 0,
+        suppressed_len=None if suppressed in (None, 0xFFFFFFFF) else suppressed,
     )
 
 

@@ -5,7 +5,7 @@ to be) is a dict of JSON values; beside "id", "boot", "netns", "kind" and "step"
 
     address  ifname ifindex address prefix_len broadcast
     route    ifname ifindex network prefix_len gateway metric table is_pin
-    rule     address table
+    rule     address table, and where it was asked for: priority suppressed_len
     link     ifname ifindex was set     (each a dict with some of mac, mtu_bytes, is_up)
     sysctl   path was set ifname ifindex
     resolv   see `sevpn.host.resolv`
@@ -95,7 +95,8 @@ def describe(record: Record) -> str:
         name = prefix if record["prefix_len"] else "default"
         return f"route {name}{via} dev {record['ifname']}{table}"
     if kind == "rule":
-        return f"rule from {record['address']} table {record['table']}"
+        table = "main" if record["table"] == TABLE_MAIN else record["table"]
+        return f"rule from {record['address']} table {table}"
     if kind == "resolved":
         return f"DNS of {record['ifname']} in systemd-resolved"
     if kind == "resolvconf":

@@ -8,6 +8,7 @@ ints, lists and None, so that `marshal` can carry it:
     ("address", ifname, address, prefix_len, broadcast | None)
     ("route", network, prefix_len, gateway | None, ifname, metric, table)
     ("default_route", gateway | None, ifname, metric)   and what it takes to be in force
+    ("keep_inbound", ifname of the TAP, has_ipv6: bool)     see `sevpn.host.inbound`
     ("rule", from_address, table)
     ("server_route", server_ip, not_by_ifname | None)
     ("dns", [nameserver, ...], [search_domain, ...], mode, ifname, has_default_route: bool)
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         accept_default_gateway: bool
         accept_static_routes: bool
         accept_dns: bool
+        accept_ra: bool
+        keep_inbound: bool
         policy_route_table: int
         dns: str
 
@@ -128,6 +131,8 @@ def session_plan(
     if gateway_or_none is not None:
         via = None if gateway_or_none == _ON_LINK else gateway_or_none
         if config.accept_default_gateway:
+            if config.keep_inbound:  # before there is something to keep it from
+                steps.append(("optional", ("keep_inbound", ifname, config.accept_ra)))
             steps.append(("default_route", via, ifname, DEFAULT_ROUTE_METRIC))
         if config.policy_route_table:
             table = config.policy_route_table

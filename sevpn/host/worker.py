@@ -15,10 +15,11 @@ import errno
 import functools
 
 from sevpn.errors import HostError
-from sevpn.host import changes, default_route, journal, pins, plan, routes
+from sevpn.host import changes, default_route, inbound, journal, pins, plan, routes
 from sevpn.host import cleanup as cleaning
 from sevpn.host import survey as surveying
 from sevpn.host.context import Host
+from sevpn.host.in_force import look
 from sevpn.host.journal import Journal
 
 TYPE_CHECKING = False
@@ -110,6 +111,8 @@ def _name(step: Step) -> str:
         return f"cannot add the default route on {step[2]}"
     if kind == "rule":
         return f"cannot add the rule from {step[1]} table {step[2]}"
+    if kind == "keep_inbound":
+        return "cannot keep the way of what comes in from outside (-keep-inbound)"
     if kind == "server_route":
         return f"cannot add the route to the server {step[1]}"
     if kind == "dns":
@@ -180,6 +183,28 @@ def repin(
     return _result(host, error)
 
 
+def hold_inbound(journal_path: str, step: Step, records: list[Record]) -> dict[str, Any]:
+    """Bring a "keep_inbound" step to the host as it is now; the result is as of `apply`.
+
+    `records` are what stands of it; "undo" holds what stands then and takes their place.
+    """
+    host = Host(Journal(journal_path))
+
+    def hold() -> None:
+        ways = inbound.Ways(host, step)
+        host.records = ways.standing(records)
+        for record in reversed(records):
+            if record not in host.records:
+                host.warnings += filter(None, [changes.undo(host, record)])
+        ways.make(host, list(host.records))
+
+    try:
+        error = _attempt(step, hold)
+    finally:
+        host.close()
+    return _result(host, error)
+
+
 @contextlib.contextmanager
 def _reading() -> Iterator[Host]:
     """A host that is only looked at. Raises HostError where the kernel refuses to tell."""
@@ -194,20 +219,30 @@ def _reading() -> Iterator[Host]:
         host.close()
 
 
-def survey(tap_ifname: str, server_ips: list[str]) -> dict[str, Any]:
+def survey(
+    tap_ifname: str,
+    server_ips: list[str],
+    inbound_step: Step | None = None,
+    tunnel: tuple[str, int, str] | None = None,
+) -> dict[str, Any]:
     """Look how each server would be reached without us, and at the routes of others.
 
     Returns {"paths": {ip: None (no way) | {"source", "gateway", "ifname", "addresses"}},
-    "routes": [(network, prefix_len, ifname)], "is_default_void": bool}; see
-    `sevpn.host.survey`. A void default route is one that a stronger one of others beats:
-    apply its step again. Raises HostError.
+    "routes": [(network, prefix_len, ifname)], "is_default_void": bool,
+    "is_inbound_stale": bool, "in_force": None | {...}}; see `sevpn.host.survey`. A void
+    default route is one that a stronger one of others beats: apply its step again. What is
+    stale of `inbound_step` is mended by `hold_inbound`. `tunnel` is what `in_force` is asked
+    with. Raises HostError.
     """
     with _reading() as host:
         paths = {ip: surveying.path_to(host, ip, tap_ifname) for ip in server_ips}
+        ways = inbound.Ways(host, inbound_step) if inbound_step else None
         return {
             "paths": paths,
             "routes": surveying.foreign_routes(host, tap_ifname),
             "is_default_void": default_route.is_void(host, tap_ifname),
+            "is_inbound_stale": ways is not None and not ways.are_in_force(),
+            "in_force": look(host, tap_ifname, *tunnel) if tunnel else None,
         }
 
 
@@ -222,8 +257,6 @@ def own_networks(not_of_ifname: str | None) -> list[tuple[str, int]]:
 
 def in_force(tap_ifname: str, address: str, prefix_len: int, neighbour: str) -> dict[str, Any]:
     """Ask the kernel what it does with traffic; see `sevpn.host.in_force`. Raises HostError."""
-    from sevpn.host.in_force import look
-
     with _reading() as host:
         return look(host, tap_ifname, address, prefix_len, neighbour)
 

@@ -12,6 +12,7 @@ from sevpn.io.loop import Loop, Task, now_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Any
 
     Step = tuple[Any, ...]
@@ -57,11 +58,7 @@ class HostSide:
         await self.settle()
         self._failed = {}
         self._has_changed = True
-        self._busy = self._loop.spawn("host", self._apply(steps))
-        await self._loop.join(self._busy)
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        await self._run("host", self._apply(steps))
         return self._failed
 
     async def undo(self, records: "list[Record]") -> None:
@@ -84,7 +81,16 @@ class HostSide:
         """Move the server's host route to the way that reaches it now. Raises HostError."""
         await self.settle()
         old = next((r for r in self.records if _is_pin_of(r, server_ip)), None)
-        self._busy = self._loop.spawn("repin", self._repin(old, server_ip, ifname))
+        await self._run("repin", self._repin(old, server_ip, ifname))
+
+    async def hold_inbound(self, step: "Step") -> None:
+        """Bring a "keep_inbound" step to the host as it is now. Raises HostError."""
+        await self.settle()
+        self._has_changed = True
+        await self._run("inbound", self._hold_inbound(step))
+
+    async def _run(self, name: str, change: "Coroutine[Any, Any, None]") -> None:
+        self._busy = self._loop.spawn(name, change)
         await self._loop.join(self._busy)
         if self._error is not None:
             error, self._error = self._error, None
@@ -111,9 +117,7 @@ class HostSide:
         self._failed = answer["failed"]
         for line in answer["notes"]:
             log.info(line)
-        failed = answer["error"]
-        if failed is not None:
-            self._error = HostError(failed["message"], failed["hint"], failed["errno"])
+        self._keep_error(answer)
 
     async def _repin(self, old: "Record | None", server_ip: str, ifname: str) -> None:
         self._error = None
@@ -127,6 +131,24 @@ class HostSide:
                 log.info(f"the way to {server_ip} changed: its host route was moved")
             self.records = [r for r in self.records if r != old]
             self.records[:0] = answer["undo"]  # undone last, as it was made first
+        self._keep_error(answer)
+
+    async def _hold_inbound(self, step: "Step") -> None:
+        self._error = None
+        old = [record for record in self.records if record.get("step") == list(step)]
+        try:
+            answer = await self._call("hold_inbound", step, old)
+        except HostError as error:
+            self._error = error
+            return
+        at = self.records.index(old[0]) if old else len(self.records)
+        others = [record for record in self.records if record not in old]
+        self.records = others[:at] + answer["undo"] + others[at:]
+        for line in answer["warnings"]:
+            log.warning(line)
+        self._keep_error(answer)
+
+    def _keep_error(self, answer: "Any") -> None:
         failed = answer["error"]
         if failed is not None:
             self._error = HostError(failed["message"], failed["hint"], failed["errno"])

@@ -61,6 +61,12 @@ def describe_steps(steps: "list[Step]") -> str:
     return ", ".join(shown)
 
 
+def _question(lease: "Lease") -> "tuple[str, int, str]":
+    """Return what `worker.in_force` has to know of a lease: address, prefix, a neighbour."""
+    neighbour = next((n for n in (*lease.routers, lease.server_id) if n != lease.address), "")
+    return lease.address, lease.prefix_len, neighbour
+
+
 class Network:
     """Keeps the host in step with the wanted lease."""
 
@@ -68,6 +74,7 @@ class Network:
         "_config",
         "_dns_mark",
         "_dns_path",
+        "_failed",
         "_host",
         "_ifname",
         "_loop",
@@ -92,6 +99,7 @@ class Network:
         self._steps: list[Step] = []
         self._dns_path: str | None = None  # the resolv.conf we wrote
         self._dns_mark = ""
+        self._failed: dict[str, str] = {}  # optional steps that failed, and why
         self.applied: Lease | None = None  # what the host is configured for now
         self.failure: HostError | None = None  # why the wanted lease is not in force
         self.server_ips: list[str] = []
@@ -134,18 +142,43 @@ class Network:
         else:
             self.want(lease)
 
-    def reassert_default(self) -> None:
-        """Somebody's new default route beats ours: make it win again."""
-        if not self.is_busy and self._steps:
-            self._task = self._loop.spawn("default", self._reassert_default())
+    def about(self) -> "tuple[Step | None, tuple[str, int, str] | None]":
+        """Return what a look at the host is to look at for us: see `worker.survey`."""
+        lease = self.applied
+        if self.is_busy or lease is None:
+            return None, None
+        return self._step("keep_inbound"), _question(lease)
 
-    async def _reassert_default(self) -> None:
-        steps = [step for step in self._steps if step[0] == "default_route"]
+    def heed(self, found: "dict[str, Any]") -> None:
+        """Mend what a look at the host found out of order, and say what is not in force."""
+        if self.is_busy or self.applied is None:
+            return
+        default = self._step("default_route") if found["is_default_void"] else None
+        if default is not None or found["is_inbound_stale"]:
+            self._task = self._loop.spawn("mend", self._mend(default, found["is_inbound_stale"]))
+        elif found["in_force"]:
+            self._conclude(self.applied, found["in_force"])
+
+    async def _mend(self, default: "Step | None", is_inbound_stale: bool) -> None:
+        """Make our default route win over somebody's new one; follow the old ways."""
         try:
-            await self._host.apply(steps)
+            if default is not None:
+                await self._host.apply([default])
         except HostError as error:
             log.warning(f"the default route through the tunnel has no effect: {error}")
+        inbound = self._step("keep_inbound") if is_inbound_stale else None
+        if inbound is not None:
+            try:
+                await self._host.hold_inbound(inbound)
+            except HostError as error:
+                log.warning(str(error))
+        if self.applied is not None:
+            await self._judge(self.applied)
         await self._follow()
+
+    def _step(self, kind: str) -> "Step | None":
+        """Return the step of this kind that is in force."""
+        return next((bare for bare in map(plan.bare, self._steps) if bare[0] == kind), None)
 
     def check_dns(self) -> None:
         """Notice, and say once, that somebody else has written resolv.conf. Costs two stats."""
@@ -198,7 +231,8 @@ class Network:
         # What failed is not in force; it is tried again with the next change.
         self._steps = [step for step in steps if plan.bare(step)[0] not in failed]
         apply = [step for step in apply if plan.bare(step)[0] not in failed]
-        await self._judge(lease, failed)
+        self._failed = failed
+        await self._judge(lease)
         self.applied = lease
         self._dns_path = watched_path(self._host.records)
         if self._dns_path is not None:
@@ -213,30 +247,27 @@ class Network:
         if len(lines) > REFUSED_SHOWN:
             log.warning(f"and {len(lines) - REFUSED_SHOWN} more routes were refused")
 
-    async def _judge(self, lease: "Lease | None", failed: "dict[str, str]") -> None:
-        """Compare what is in force with what was asked for, and say the difference once."""
+    async def _judge(self, lease: "Lease | None") -> None:
+        """Ask what is in force for this lease."""
         self.shortfalls = []
         if lease is None:
             return
-        neighbour = next((n for n in (*lease.routers, lease.server_id) if n != lease.address), "")
         try:
             found = await child.call(
-                self._loop,
-                "sevpn.host.worker:in_force",
-                self._ifname,
-                lease.address,
-                lease.prefix_len,
-                neighbour,
+                self._loop, "sevpn.host.worker:in_force", self._ifname, *_question(lease)
             )
         except HostError as error:
             log.debug(f"cannot look what is in force: {error}")
             return
-        if not isinstance(found, dict):
-            return
+        if isinstance(found, dict):
+            self._conclude(lease, found)
+
+    def _conclude(self, lease: "Lease", found: "dict[str, Any]") -> None:
+        """Compare what is in force with what was asked for, and say the difference once."""
         from sevpn.session.shortfall import find, unused
 
         self.has_halves = bool(found["has_halves"])
-        self.shortfalls = find(self._config, lease, {**found, "tap": self._ifname}, failed)
+        self.shortfalls = find(self._config, lease, {**found, "tap": self._ifname}, self._failed)
         offered = unused(self._config, lease)
         lines = [f"warning: {one}" for one in self.shortfalls]
         lines += [f"not used: {offered}"] if offered else []

@@ -15,6 +15,7 @@ from sevpn.io.netwatch import NetWatch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from sevpn.config import Config
     from sevpn.session.hostside import HostSide
@@ -32,8 +33,9 @@ class Roamer:
     `looks` grows with each look, `generation` only when the way to the server is another one
     than before. `addresses` are the host's addresses on the interface that leads to the
     server now, empty when there is no way, None before the first look. `on_change` is called
-    after each look, `on_default_void` when somebody's default route beats ours. `hijacks` are
-    the foreign routes that took traffic out of the tunnel since the session began
+    after each look; `on_found` with what a look has found, for which `about` names what else
+    is to be looked at (the last arguments of `worker.survey`). `hijacks` are the foreign
+    routes that took traffic out of the tunnel since the session began
     (TunnelVision).
     """
 
@@ -49,13 +51,14 @@ class Roamer:
         "_path",
         "_task",
         "_watch",
+        "about",
         "addresses",
         "generation",
         "hijacks",
         "ifname",
         "looks",
         "on_change",
-        "on_default_void",
+        "on_found",
         "server_ip",
     )
 
@@ -79,7 +82,8 @@ class Roamer:
         self.addresses: list[str] | None = None
         self.hijacks: list[tuple[str, int, str]] = []
         self.on_change: Callable[[], None] = _nothing
-        self.on_default_void: Callable[[], None] = _nothing
+        self.on_found: Callable[[dict[str, Any]], None] = _nothing
+        self.about: Callable[[], tuple[object, ...]] = tuple
         self._watch = NetWatch(loop, ifindex, self.look)
 
     def close(self) -> None:
@@ -144,7 +148,9 @@ class Roamer:
             # Nobody was reached yet: a change may be the network that was missing.
             self._path = int(now_s() / QUIET_S)
             return
-        found = await child.call(self._loop, "sevpn.host.worker:survey", self.ifname, [server_ip])
+        found = await child.call(
+            self._loop, "sevpn.host.worker:survey", self.ifname, [server_ip], *self.about()
+        )
         if not isinstance(found, dict):
             return
         path = found["paths"].get(server_ip)
@@ -156,8 +162,7 @@ class Roamer:
         self._path = path
         if path and not self._config.no_dhcp:
             await self._host.repin(server_ip, self.ifname)
-        if found["is_default_void"] and self._config.accept_default_gateway:
-            self.on_default_void()
+        self.on_found(found)
         self._judge_routes([(n, p, i) for n, p, i in found["routes"]])
 
     def _judge_routes(self, routes: "list[tuple[str, int, str]]") -> None:
@@ -175,5 +180,5 @@ class Roamer:
         self.hijacks = new
 
 
-def _nothing() -> None:
+def _nothing(*_told: object) -> None:
     """Nobody wants to be told."""

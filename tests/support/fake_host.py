@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sevpn.errors import HostError
+from sevpn.host import plan
 from sevpn.io import child
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ class FakeHost:
     """Answers the calls of sevpn.host.worker; `fail` names steps' kinds that are refused.
 
     `calls` lists (function, arguments); `running` counts those under way at once and
-    `most_running` what it has been at most. `addresses`, `routes` and `is_default_void` are
-    what a survey finds.
+    `most_running` what it has been at most. `addresses`, `routes`, `is_default_void`,
+    `is_inbound_stale` and `in_force` are what a survey finds.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +33,7 @@ class FakeHost:
         self.addresses: tuple[str, ...] = ("127.0.0.1",)
         self.routes: tuple[tuple[str, int, str], ...] = (("0.0.0.0", 0, "eth0"),)
         self.is_default_void = False
+        self.is_inbound_stale = False
         self.in_force: dict[str, Any] = {
             "has_default": True, "has_halves": False, "default6": "", "neighbour": "", "overlap": ""
         }  # fmt: skip
@@ -66,8 +68,9 @@ class FakeHost:
             if step[0] in self.fail:
                 failed = {"message": f"{step[0]} refused", "hint": "do it", "errno": 1}
                 return {"undo": [], "warnings": [], "notes": [], "failed": {}, "error": failed}
-        self.now += steps
-        undo = [{"step": list(step)} for step in steps]
+        made = list(map(plan.bare, steps))
+        self.now += made
+        undo = [{"step": list(step)} for step in made]
         return {"undo": undo, "warnings": [], "notes": [], "failed": {}, "error": None}
 
     def do_in_force(self, *_: object) -> dict[str, Any]:
@@ -90,7 +93,17 @@ class FakeHost:
     def do_cleanup(self, _state_dir: str) -> list[str]:
         return []
 
-    def do_survey(self, _ifname: str, ips: list[str]) -> dict[str, Any]:
+    def do_hold_inbound(self, _journal: str, step: Any, old: list[Any]) -> dict[str, Any]:
+        self.is_inbound_stale = False
+        failed = None
+        if "hold_inbound" in self.fail:
+            failed = {"message": "hold refused", "hint": "do it", "errno": 1}
+        record = {"step": list(step), "held": len(old)}
+        return {"undo": [record], "warnings": [], "notes": [], "error": failed}
+
+    def do_survey(
+        self, _ifname: str, ips: list[str], inbound: Any = None, tunnel: Any = None
+    ) -> dict[str, Any]:
         path = None
         if self.addresses:
             addresses = list(self.addresses)
@@ -99,4 +112,6 @@ class FakeHost:
             "paths": dict.fromkeys(ips, path),
             "routes": [list(route) for route in self.routes],
             "is_default_void": self.is_default_void,
+            "is_inbound_stale": self.is_inbound_stale and inbound is not None,
+            "in_force": dict(self.in_force) if tunnel else None,
         }

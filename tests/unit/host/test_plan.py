@@ -14,6 +14,8 @@ class Flags:
     accept_default_gateway = False
     accept_static_routes = False
     accept_dns = False
+    accept_ra = False
+    keep_inbound = False
     dns = "auto"
     policy_route_table = 0
 
@@ -66,6 +68,13 @@ def test_all_flags() -> None:
         ("optional", ("dns", ["10.1.0.53"], ["lan.example"], "auto", "vpn0", True)),
     ]
     assert marshal.loads(marshal.dumps(steps)) == steps
+
+
+def test_the_old_way_is_kept_before_the_default_route_is_made() -> None:
+    flags = Flags(accept_default_gateway=True, keep_inbound=True, accept_ra=True)
+    steps = plan.session_plan(flags, Lease(), "vpn0", [])
+    assert steps == [ADDRESS, ("optional", ("keep_inbound", "vpn0", True)), DEFAULT]
+    assert plan.session_plan(Flags(keep_inbound=True), Lease(), "vpn0", []) == [ADDRESS]
 
 
 def test_a_static_default_route_needs_the_other_flag() -> None:

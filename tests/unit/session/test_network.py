@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sevpn.config import Config
 from sevpn.dhcp.lease import Lease
+from sevpn.host import plan
 from sevpn.session.hostside import HostSide
 from sevpn.session.network import Network, describe_lease, describe_steps
 from support.fake_host import FakeHost
@@ -63,7 +64,7 @@ def test_changed_address(host: FakeHost) -> None:
         network.want(lease_of("10.0.0.6"))
         await network.settle()
         assert addresses(host) == ["10.0.0.6"]
-        assert len(host.now) == 2
+        assert sorted(s[0] for s in host.now) == ["address", "default_route", "keep_inbound"]
 
     run(work)
     assert host.changes() == ["apply", "undo", "apply"]
@@ -180,3 +181,88 @@ def test_describe_steps() -> None:
         "172.16.0.0/12 via 10.0.0.1 dev vpn0, default dev vpn0 table 7, rule from 10.0.0.5 table 7"
     )
     assert describe_steps(steps[:1]) == ""
+
+
+def held(host: FakeHost) -> list[tuple[Any, ...]]:
+    return [arguments for name, arguments in host.calls if name == "hold_inbound"]
+
+
+def test_the_way_back_is_kept_with_the_default_route_only(host: FakeHost) -> None:
+    async def work(loop: Loop) -> None:
+        for flags in ({}, {"accept_default_gateway": True, "keep_inbound": False}):
+            network = network_of(loop, **flags)
+            network.want(lease_of())
+            await network.settle()
+            assert network.about() == (None, ("10.0.0.5", 24, "10.0.0.1"))
+            await network.clear()
+        network = network_of(loop, accept_default_gateway=True)
+        assert network.about() == (None, None)
+        network.want(lease_of())
+        assert network.about() == (None, None)
+        await network.settle()
+        assert network.about()[0] == ("keep_inbound", "vpn0", False)
+        kinds = [plan.bare(step)[0] for step in host.now]
+        assert kinds.index("keep_inbound") < kinds.index("default_route")
+
+    run(work)
+
+
+def test_what_is_out_of_order_is_mended(host: FakeHost) -> None:
+    """A stronger default route of somebody, and rules that somebody flushed."""
+    host.is_default_void = host.is_inbound_stale = True
+
+    async def work(loop: Loop) -> None:
+        network = network_of(loop, accept_default_gateway=True)
+        network.heed(host.do_survey("vpn0", [], *network.about()))
+        assert not network.is_busy, "nothing is in force yet"
+        network.want(lease_of())
+        await network.settle()
+        network.heed(host.do_survey("vpn0", [], *network.about()))
+        assert network.is_busy
+        await network.settle()
+        assert host.now.count(("default_route", "10.0.0.1", "vpn0", 50)) == 2
+        ((_journal, step, old),) = held(host)
+        assert step == ("keep_inbound", "vpn0", False)
+        assert [record["step"] for record in old] == [list(step)]
+        host.is_default_void = False
+        network.heed(host.do_survey("vpn0", [], *network.about()))
+        assert not network.is_busy
+        await network.clear()
+
+    run(work)
+    assert len(held(host)) == 1
+
+
+def test_what_cannot_be_mended_is_said(host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+    host.is_inbound_stale = True
+    host.fail.add("hold_inbound")
+
+    async def work(loop: Loop) -> None:
+        network = network_of(loop, accept_default_gateway=True)
+        network.want(lease_of())
+        await network.settle()
+        network.heed(host.do_survey("vpn0", [], *network.about()))
+        await network.settle()
+        assert network.applied is not None
+
+    run(work)
+    assert "warning: hold refused" in capsys.readouterr().err
+
+
+def test_a_later_change_of_the_host_is_judged(
+    host: FakeHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IPv6 comes up beside the tunnel, and goes again."""
+
+    async def work(loop: Loop) -> None:
+        network = network_of(loop, accept_default_gateway=True)
+        network.want(lease_of())
+        await network.settle()
+        assert not network.falls_short
+        for ifname in ("eth0", "eth0", ""):
+            host.in_force["default6"] = ifname
+            network.heed(host.do_survey("vpn0", [], *network.about()))
+            assert network.falls_short == bool(ifname)
+
+    run(work)
+    assert capsys.readouterr().err.count("IPv6 traffic leaves by eth0") == 1

@@ -118,18 +118,21 @@ def test_failed_look_is_survived(host: FakeHost, function: str) -> None:
     assert with_roamer(work) >= 1
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_default_route_that_lost_is_told(host: FakeHost, wanted: bool) -> None:
+def test_what_a_look_finds_is_told(host: FakeHost) -> None:
+    """And what else is to be looked at is asked for."""
     host.is_default_void = True
-    told = []
+    told: list[dict[str, object]] = []
 
     async def work(_loop: Loop, roamer: Roamer) -> None:
-        roamer.on_default_void = lambda: told.append(1)
+        roamer.on_found = told.append
+        roamer.about = lambda: (("keep_inbound", "vpn0", False), ("10.0.0.5", 24, "10.0.0.1"))
         roamer.follow(SERVER)
         await roamer.settle()
 
-    with_roamer(work, accept_default_gateway=wanted)
-    assert len(told) == wanted
+    with_roamer(work)
+    assert [(one["is_default_void"], one["in_force"]) for one in told] == [(True, host.in_force)]
+    (asked,) = [arguments for name, arguments in host.calls if name == "survey"]
+    assert asked[2:] == (("keep_inbound", "vpn0", False), ("10.0.0.5", 24, "10.0.0.1"))
 
 
 def test_route_that_takes_traffic_out_is_warned_of_once(
