@@ -36,7 +36,7 @@ from sevpn.io import tap as tap_device
 from sevpn.io.files import read_text
 from sevpn.io.loop import Cancelled, Loop, Task, now_s
 from sevpn.session.hostside import HostSide
-from sevpn.session.identity import stable_mac
+from sevpn.session.identity import MacTurn, stable_mac
 from sevpn.session.leasing import LeaseKeeper
 from sevpn.session.login import Established, LoginAgent
 from sevpn.session.network import Network
@@ -123,7 +123,7 @@ class Supervisor:
         self.state = RunState(self._started_s)
         self._agent = LoginAgent(loop, config, self._enter)
         self._task: Task | None = None
-        self._mac = mac or stable_mac(config.host, config.hub, config.user, config.state_dir)
+        self._mac = mac or b""
         self._message = ""  # what the server said last
         self._is_hurried = False  # somebody asked for a connection now
         self._moved_s = -MOVED_RECENTLY_S  # when a change of networks cost a connection
@@ -171,6 +171,12 @@ class Supervisor:
     def _prepare(self) -> None:
         """Take the locks and put the parts together; nothing of the host is changed yet."""
         config, tap = self._config, self._tap
+        ifindex = _socket.if_nametoindex(tap.name)
+        if not self._mac:
+            names = config.host, config.hub, config.user, config.state_dir
+            with MacTurn():
+                self._mac = stable_mac(*names, but_of=tap.name)
+                tap.set_mac(self._mac)
         log.debug(f"TAP {tap.name}, MAC {self._mac.hex(':')}, offloads: {tap.offloads()}")
         journal = journal_path(config.state_dir, tap.name)
         self._lock(tap_lock_path(journal), f"the interface {tap.name}")
@@ -183,9 +189,7 @@ class Supervisor:
         if not config.no_dhcp:
             name = posix.uname().nodename
             keeper = LeaseKeeper(self._mac, name, self._network, config.once, posix.urandom)
-        self._roamer = Roamer(
-            self._loop, config, self._host, tap.name, _socket.if_nametoindex(tap.name)
-        )
+        self._roamer = Roamer(self._loop, config, self._host, tap.name, ifindex)
         self._roamer.on_change = self._wake
         self._roamer.on_found = self._network.heed
         self._roamer.about = self._network.about

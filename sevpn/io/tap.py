@@ -15,6 +15,8 @@ TUN_DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
 TUNSETVNETHDRSZ = 0x400454D8
+SIOCSIFHWADDR = 0x8924
+ARPHRD_ETHER = 1
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
@@ -48,6 +50,18 @@ class Tap:
         if self.fd >= 0:
             posix.close(self.fd)
             self.fd = -1
+
+    def set_mac(self, mac: bytes) -> None:
+        """Give the interface its MAC. Raises HostError."""
+        request = struct.pack("16sH6s16x", self.name.encode(), ARPHRD_ETHER, mac)
+        try:
+            fcntl.ioctl(self.fd, SIOCSIFHWADDR, request)
+        except OSError as error:
+            raise HostError(
+                f"cannot give {self.name} the MAC {mac.hex(':')}: {error.strerror}",
+                "give another one with -mac",
+                error.errno or 0,
+            ) from error
 
     def offloads(self) -> str:
         """Name the offloads in use, for the log."""

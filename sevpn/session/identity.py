@@ -5,7 +5,9 @@ one (OpenWrt, containers) it is the host name with a built-in network card's own
 many machines share a name; and that is kept where the state directory outlives a start.
 """
 
+import _socket
 import posix
+import time
 
 from sevpn._sha0 import digest
 from sevpn.io.files import read_text
@@ -14,6 +16,7 @@ _MACHINE_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _KEPT_NAME = "identity"
 _KEPT_HEAD = "sevpn identity 1: "  # the format's version
 _VOLATILE = ("/run/", "/var/run/", "/tmp/", "/dev/shm/")  # noqa: S108 (nothing is written there)
+_TURN_NAME, _TURN_PAUSE_S, _TURN_TRIES = b"\0sevpn-mac", 0.005, 100
 _MAC_FIRST_BYTE = b"\x5e"  # as the official client: unicast, locally administered
 
 
@@ -78,8 +81,8 @@ def _derive(state_dir: str, purpose: str, *parts: str) -> bytes:
     return digest(text.encode("utf-8", "surrogateescape"))
 
 
-def used_macs() -> set[bytes]:
-    """Return the MACs of this host's interfaces, as far as /sys tells."""
+def used_macs(but_of: str = "") -> set[bytes]:
+    """Return the MACs of this host's interfaces, but of one, as far as /sys tells."""
     found = set()
     try:
         names = posix.listdir("/sys/class/net")
@@ -88,25 +91,59 @@ def used_macs() -> set[bytes]:
     for name in names:
         text = read_text(f"/sys/class/net/{name}/address").strip()
         try:
-            found.add(bytes.fromhex(text.replace(":", "")))
+            mac = bytes.fromhex(text.replace(":", ""))
         except ValueError:
             continue
+        if name != but_of:
+            found.add(mac)
     return found
 
 
-def stable_mac(host: str, hub: str, user: str, state_dir: str = "/run/sevpn") -> bytes:
+def stable_mac(
+    host: str, hub: str, user: str, state_dir: str = "/run/sevpn", *, but_of: str = ""
+) -> bytes:
     """Return the MAC for a session to `hub` as `user`: the same in every run.
 
     A second session with the same names on this host gets the next one, since a MAC must
-    be unique in the hub's network (protocol.md 9.2).
+    be unique in the hub's network (protocol.md 9.2). What the interface `but_of` has is free.
     """
-    taken = used_macs()
+    taken = used_macs(but_of)
     names = (host, hub.upper(), user.upper())
     for slot in range(64):
         mac = _MAC_FIRST_BYTE + _derive(state_dir, "mac", *names, str(slot))[:5]
         if mac not in taken:
             return mac
     return mac
+
+
+class MacTurn:
+    """While entered, no other run of this network namespace chooses a MAC.
+
+    Two that begin in the same instant would both find the same one free. A name in the
+    namespace of abstract sockets is what lives just where the interfaces do, needs no file
+    and ends with the process. Who holds it for long is none of us, and is not waited for.
+    """
+
+    __slots__ = ("_sock",)
+
+    def __enter__(self) -> "MacTurn":
+        kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
+        self._sock: _socket.socket | None = None
+        try:
+            self._sock = _socket.socket(_socket.AF_UNIX, kind, 0)
+        except OSError:
+            return self  # no descriptor is left: others will say so
+        for _ in range(_TURN_TRIES):
+            try:
+                self._sock.bind(_TURN_NAME)
+                break
+            except OSError:
+                time.sleep(_TURN_PAUSE_S)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._sock is not None:
+            self._sock.close()
 
 
 def unique_id(host: str, hub: str, user: str, state_dir: str = "/run/sevpn") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,18 @@ def test_wrong_plain_password_is_refused(host: Namespace, server: SoftEther) -> 
 def test_anonymous_user(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:
     with Sevpn(host, *flags(user=USER_ANONYMOUS, password="")) as run:
         expect_session(run, server, USER_ANONYMOUS)
+
+
+def test_runs_that_begin_in_the_same_instant(
+    host: Namespace, server: SoftEther, dhcp: Dnsmasq
+) -> None:
+    """They share a user, and have different MACs and so different addresses."""
+    with contextlib.ExitStack() as all_runs:
+        runs = [all_runs.enter_context(Sevpn(host, *flags(tap=f"svt{n}"))) for n in range(4)]
+        addresses = {run.wait_address() for run in runs}
+        assert len(addresses) == len({run.mac() for run in runs}) == 4
+        for run in runs:
+            run.stop()
 
 
 def test_names_in_other_letters(host: Namespace, server: SoftEther, dhcp: Dnsmasq) -> None:

@@ -42,6 +42,19 @@ def test_made_and_gone() -> None:
     run_inside(_made_and_gone)
 
 
+def _has_a_mac() -> None:
+    device = open_tap("svt0", offload=False)
+    device.set_mac(bytes.fromhex("5e0000000001"))
+    (link,) = ip_json("link", "show", "svt0")
+    assert link["address"] == "5e:00:00:00:00:01"
+    with pytest.raises(HostError, match="cannot give svt0 the MAC 01:00:00:00:00:01"):
+        device.set_mac(bytes.fromhex("010000000001"))  # a group's
+
+
+def test_has_a_mac() -> None:
+    run_inside(_has_a_mac)
+
+
 def _busy_names() -> None:
     ip("tuntap", "add", "svt1", "mode", "tap")  # persistent, somebody else's
     ip("link", "add", "svt2", "type", "veth", "peer", "name", "svt3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,11 +20,11 @@ ME = ("vpn.test", "DEFAULT", "alice")
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "machine_name", lambda _dir: "0123456789abcdef")
-    monkeypatch.setattr(identity, "used_macs", set)
+    monkeypatch.setattr(identity, "used_macs", lambda _but_of="": set())
 
 
 def take(monkeypatch: pytest.MonkeyPatch, macs: Iterable[bytes]) -> None:
-    monkeypatch.setattr(identity, "used_macs", lambda: set(macs))
+    monkeypatch.setattr(identity, "used_macs", lambda _but_of="": set(macs))
 
 
 def test_stable() -> None:
@@ -78,6 +79,18 @@ def test_second_session_gets_the_next_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert identity.stable_mac(*ME) == first
 
 
+def test_one_run_after_the_other_chooses() -> None:
+    """A run that finds another choosing waits for it; one that holds on is not waited for."""
+    with identity.MacTurn():
+        before_s = time.monotonic()
+        with identity.MacTurn():
+            waited_s = time.monotonic() - before_s
+    assert waited_s > 0.1
+    with identity.MacTurn() as free:
+        assert free._sock is not None
+        assert free._sock.getsockname() == b"\0sevpn-mac"
+
+
 def test_unique_id() -> None:
     assert len(identity.unique_id(*ME)) == 16
     assert identity.unique_id(*ME) == identity.unique_id(*ME)
@@ -92,7 +105,7 @@ def no_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without an id, as OpenWrt and most containers are."""
     monkeypatch.undo()
     monkeypatch.setattr(identity, "_MACHINE_FILES", ())
-    monkeypatch.setattr(identity, "used_macs", set)
+    monkeypatch.setattr(identity, "used_macs", lambda _but_of="": set())
 
 
 @pytest.mark.usefixtures("no_id")
