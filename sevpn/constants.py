@@ -37,3 +37,7 @@ HELLO_MAX_BYTES = 16_384  # seen: 0.2-1.2 kB
 WELCOME_MAX_BYTES = 1_048_576  # seen: 2-3 kB plus an 80 kB message (protocol.md 1.3.3)
 TUNNEL_MTU_BYTES = 1_500
 DEFAULT_ROUTE_METRIC = 50
+
+# Of what a run tells on its control socket. Members that are added leave it as it is; who reads
+# it takes those it knows. 0.1.0 told none.
+REPORT_FORMAT = 1

@@ -14,7 +14,9 @@ from typing import Any
 from sevpn import output
 from sevpn.commands import arguments, text
 from sevpn.commands.instances import ANSWER_TIMEOUT_S, Ended, Instance, Refused, find
+from sevpn.constants import REPORT_FORMAT
 from sevpn.errors import EXIT_OK, NotRunningError
+from sevpn.log import clean
 
 _NO_SOCKET = "it was started with -no-control, or could not make its socket (see its log with -v)"
 
@@ -36,7 +38,12 @@ def main(argv: list[str]) -> int:
         except Refused as error:
             silent.append(f"the sevpn on {instance.tap} refuses to answer: {error}")
             continue
-        if report is not None:
+        if report is not None and report.get("format", 0) > REPORT_FORMAT and not values["json"]:
+            silent.append(
+                f"the sevpn on {instance.tap} is a later one, {clean(str(report.get('version')))}: "
+                "ask it with that one's own status, or with -json"
+            )
+        elif report is not None:
             reports.append(report)
         elif instance.holder_pid() is not None:
             silent.append(cannot_be_asked(instance))

@@ -9,6 +9,7 @@ import posix
 import time
 
 from sevpn import __version__
+from sevpn.constants import REPORT_FORMAT
 from sevpn.host import plan
 from sevpn.host.lock import namespace_id
 from sevpn.io.files import read_text
@@ -31,6 +32,7 @@ def report(view: "View", now_s: float, wall_s: float) -> "Object":
     """Return everything; `now_s` is the loop's clock, `wall_s` the time of day."""
     state = view.state
     return {
+        "format": REPORT_FORMAT,
         "version": __version__,
         "pid": posix.getpid(),
         "started": _moment(wall_s - (now_s - view.started_s)),

@@ -53,7 +53,10 @@ def sample(**changes: Any) -> dict[str, Any]:
 class Run:
     """One run; `enter` changes its state."""
 
-    def __init__(self, state_dir: Path, tap: str, *, socket: bool = True) -> None:
+    def __init__(
+        self, state_dir: Path, tap: str, told: dict[str, Any], *, socket: bool = True
+    ) -> None:
+        self._told = told
         self._stem = f"{state_dir}/{tap}@7"
         self._tap = tap
         self._has_socket = socket
@@ -102,7 +105,7 @@ class Run:
 
     def _answer(self) -> str:
         tap = {"name": self._tap, "mac": "5e:01:02:03:04:05", "namespace": 7}
-        return to_json(sample(state=self.state.name, tap=tap))
+        return to_json({**sample(state=self.state.name, tap=tap), **self._told})
 
 
 @pytest.fixture
@@ -110,8 +113,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Start runs; they are ended with the test."""
     runs = []
 
-    def started(tap: str = "vpn0", *, socket: bool = True) -> Run:
-        run = Run(tmp_path, tap, socket=socket)
+    def started(name: str = "vpn0", *, socket: bool = True, **told: Any) -> Run:
+        run = Run(tmp_path, name, told, socket=socket)
         runs.append(run)
         return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from sevpn.errors import HostError, NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Start = Callable[..., Any]
 
@@ -55,6 +55,31 @@ def test_all(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads(capsys.readouterr().out)["tap"]["name"] == "vpn1"
     with pytest.raises(NotRunningError, match="^no sevpn runs on vpn2$"):
         main(["-tap", "vpn2", "-state-dir", str(tmp_path)])
+
+
+def test_a_run_of_0_1_0_can_be_asked(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What 0.1.0 itself has answered."""
+    told = json.loads(Path(__file__).with_name("report-0.1.0.json").read_text(encoding="utf-8"))
+    assert "format" not in told
+    start(**told)
+    assert main(["-state-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("sevpn 0.1.0 on sv-none, process ")
+    assert "  routes       default via 10.77.0.1 dev vpn0 metric 50\n" in out
+
+
+def test_a_later_run_is_named(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its answer may mean something else; a program that asks for JSON may know it."""
+    start(format=2, version="7.0\x1b[1m")
+    with pytest.raises(NotRunningError, match=r"on vpn0 is a later one, 7\.0") as caught:
+        main(["-state-dir", str(tmp_path)])
+    assert "\x1b" not in str(caught.value)
+    assert main(["-json", "-state-dir", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == 2
 
 
 def test_no_control(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

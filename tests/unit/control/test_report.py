@@ -82,6 +82,7 @@ def test_everything() -> None:
     run.state.enter(READY, NOW_S - 5.5)
     found = report(run, NOW_S, WALL_S)
     assert found.pop("version")
+    assert found.pop("format") == 1
     assert found.pop("pid") > 1
     assert found["tap"].pop("namespace") > 0
     counters = found.pop("counters")

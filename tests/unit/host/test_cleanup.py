@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sevpn.host import cleanup, worker
+from sevpn.host import cleanup, lock, worker
+from sevpn.host.journal import boot_id
 from support.host_world import World, in_world
+from support.private_netns import ip_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+OF_0_1_0 = Path(__file__).with_name("journal-0.1.0")
 
 pytestmark = pytest.mark.no_sanitizer
 
@@ -78,14 +82,24 @@ def test_a_record_of_a_later_version_is_kept_and_named(world: World) -> None:
 
 @in_world
 def test_a_journal_of_0_1_0(world: World) -> None:
-    """It had neither a version nor a place."""
+    """What 0.1.0 itself has written; only what differs from host to host is filled in.
+
+    It had neither a version nor a place.
+    """
+    links = {link["ifname"]: link for link in ip_json("link", "show")}
     worker.apply(world.journal, world.steps())
-
-    def age(record: dict[str, Any]) -> None:
-        del record["v"]
-        record.pop("place", None)
-
-    edit(world, age)
+    text = OF_0_1_0.read_text(encoding="utf-8")
+    for mark, value in {
+        "@BOOT@": boot_id(),
+        "@NETNS@": str(lock.namespace_id()),
+        "@MAC@": links["vpn0"]["address"],
+        "@LAN@": str(links["lan"]["ifindex"]),
+        "@TAP@": str(links["vpn0"]["ifindex"]),
+    }.items():
+        text = text.replace(mark, value)
+    # Its resolv.conf tells the moment that its record was made.
+    Path(world.resolv).write_text(json.loads(text.splitlines()[-1])["do"]["text"], encoding="utf-8")
+    Path(world.journal).write_text(text, encoding="utf-8")
     assert clean(world)["left"] == []
     world.assert_as_before()
 
