@@ -50,6 +50,7 @@ class Config:
         once: bool
         ca_file: str
         cert_sha256: list[str]
+        congestion: str
         state_dir: str
         dns: str
         accept_ra: bool

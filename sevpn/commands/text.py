@@ -76,6 +76,8 @@ def _server_rows(report: Report) -> Iterator[tuple[str, str]]:
     if session:
         yield "session", f"{session['name']}, hub {session['hub']}, user {session['user']}"
         yield "cipher", session["cipher"]
+        if session.get("congestion"):
+            yield "sent by", f"{session['congestion']} (congestion control)"
 
 
 def _lease_rows(lease: Report) -> Iterator[tuple[str, str]]:

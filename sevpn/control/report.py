@@ -93,6 +93,7 @@ def _session(view: "View") -> "Object | None":
         "hub": clean(config.hub),
         "user": clean(config.user),
         "cipher": session.connection.stream.cipher(),
+        "congestion": session.connection.congestion(),
         "local_address": session.connection.local[0],
         "timeout_s": session.welcome.timeout_ms / 1000,
     }

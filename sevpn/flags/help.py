@@ -20,6 +20,7 @@ network     -accept-default-gateway  -accept-dns  -accept-static-routes
             -accept-ra  -keep-inbound=false
 interface   -tap NAME  -mac ADDRESS
 reconnect   -reconnect-delay 5s  -reconnect-max-delay 1m  -once
+speed       -congestion auto
 log         -v  -quiet  -timestamps
 other       -state-dir /run/sevpn  -no-control  -print-config  -version
 

@@ -61,6 +61,7 @@ OPTIONS = (
     _o("once", BOOL, "false", "End after the first failed or lost session, with its exit code, instead of reconnecting"),  # noqa: E501
     _o("ca-file", STRING, "", "File of additional certificates (PEM) to trust: a CA's, or the server's own"),  # noqa: E501
     _o("cert-sha256", STRINGS, "", "SHA-256 of the server's certificate (hex), or of its key (sha256//BASE64), to accept whatever the chain; may be repeated"),  # noqa: E501
+    _o("congestion", STRING, "", "Congestion control of what is sent to the server: a name that the kernel knows, or auto (bbr, where it is known); the host's own if empty"),  # noqa: E501
     _o("state-dir", STRING, "/run/sevpn", "Directory for the journal of changes, locks and control socket"),  # noqa: E501
     _o("dns", STRING, "auto", "How -accept-dns sets DNS: auto, file, resolved, resolvconf or none"),
     _o("accept-ra", BOOL, "false", "Accept IPv6 router advertisements on the TAP"),

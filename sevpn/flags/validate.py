@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAME_MAX_BYTES = 255  # protocol.md 4.1: hub, user and password
 HOST_MAX_BYTES = 255  # RFC 1035 2.3.4
 IFNAME_MAX_BYTES = 15  # IFNAMSIZ less the NUL
+CONGESTION_MAX_BYTES = 15  # TCP_CA_NAME_MAX less the NUL
 PORT_MAX = 65_535
 TABLE_MAX = 2**32 - 1  # RTA_TABLE is 32 bits
 
@@ -68,6 +69,13 @@ def validate(config: "Config") -> None:
         raise UsageError(
             f"-insecure and {other} contradict each other: -insecure checks nothing",
             "leave out -insecure",
+        )
+    if not all(c.isascii() and (c.isalnum() or c in "_-") for c in config.congestion) or (
+        len(config.congestion) > CONGESTION_MAX_BYTES
+    ):
+        raise UsageError(
+            f"-congestion {_shown(config.congestion)} is no congestion control",
+            "give auto, or a name in /proc/sys/net/ipv4/tcp_available_congestion_control",
         )
     if not config.state_dir:
         raise UsageError("-state-dir is empty", "leave it out for /run/sevpn")

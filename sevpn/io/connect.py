@@ -13,6 +13,7 @@ import sys
 from sevpn._tls import WANT_NOTHING, WANT_READ, Context, Stream
 from sevpn.constants import CONNECT_TIMEOUT_S, TLS_TIMEOUT_S
 from sevpn.errors import CertificateError, TransportError
+from sevpn.io.congestion import choose, of_socket
 from sevpn.io.judgement import Judge
 from sevpn.io.loop import Loop, now_s
 from sevpn.io.resolve import Address, parse_literal, resolve
@@ -54,6 +55,10 @@ class Connection:
         unacked = int.from_bytes(info[_UNACKED_AT : _UNACKED_AT + 4], sys.byteorder)
         last_ack_ms = int.from_bytes(info[_LAST_ACK_AT : _LAST_ACK_AT + 4], sys.byteorder)
         return last_ack_ms / 1000 if unacked else 0.0
+
+    def congestion(self) -> str:
+        """Return the name of the congestion control that is in force, "" = not told."""
+        return of_socket(self.sock)
 
     def leave(self) -> None:
         """Say goodbye and stop sending, but keep the socket until `close`.
@@ -208,13 +213,18 @@ async def _shake_hands(loop: Loop, stream: Stream, where: str) -> None:
 
 
 class Dialer:
-    """How to reach servers: port and certificate policy of one run."""
+    """How to reach servers: certificate policy and congestion control of one run."""
 
-    __slots__ = ("_insecure", "_judge")
+    __slots__ = ("_congestion", "_insecure", "_judge")
 
     def __init__(
-        self, insecure: bool, ca_file: str, pins: "Sequence[tuple[bool, bytes]]" = ()
+        self,
+        insecure: bool,
+        ca_file: str,
+        pins: "Sequence[tuple[bool, bytes]]" = (),
+        congestion: str = "",
     ) -> None:
+        self._congestion = congestion
         self._insecure = insecure
         self._judge = Judge(insecure, ca_file, pins)
 
@@ -239,6 +249,7 @@ class Dialer:
             addresses = await resolve(loop, host, port)
         sock, address = await connect_tcp(loop, addresses, port, timeout_s)
         try:
+            choose(sock, self._congestion)
             context = Context(legacy=self._insecure)
             literal = parse_literal(host)
             name = literal.text if literal is not None else host.rstrip(".")

@@ -112,7 +112,7 @@ class LoginAgent:
         from sevpn.flags.pins import parse_pin  # not needed any more afterwards
 
         pins = [parse_pin(text) for text in config.cert_sha256]
-        self._dialer = Dialer(config.insecure, config.ca_file, pins)
+        self._dialer = Dialer(config.insecure, config.ca_file, pins, config.congestion)
         self._has_tried = False
         self._asked_s = 0.0  # when the password was given
 

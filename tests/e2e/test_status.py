@@ -30,6 +30,7 @@ TEXT, NUMBER = str, (int, float)
 MAYBE = type(None)
 # What `-json` promises: a key and the types of its value, dicts by their own keys.
 SCHEMA: dict[str, Any] = {
+    "format": int,
     "version": TEXT,
     "pid": int,
     "started": TEXT,
@@ -42,6 +43,7 @@ SCHEMA: dict[str, Any] = {
         "hub": TEXT,
         "user": TEXT,
         "cipher": TEXT,
+        "congestion": TEXT,
         "local_address": TEXT,
         "timeout_s": NUMBER,
     },

@@ -25,6 +25,7 @@ sevpn 9.9 on vpn0, process 4711
   server       vpn.test, [2001:db8::9]:992, SoftEther 4.42
   session      SID-U-1, hub H, user u
   cipher       TLSv1.3 X
+  sent by      bbr (congestion control)
   TAP          vpn0, MAC 5e:01:02:03:04:05
   address      10.77.0.50/24, gateway 10.77.0.1
   lease        from 10.77.0.2, DNS 10.77.0.1 10.77.0.2, domain lab.test
@@ -84,7 +85,13 @@ def test_ready(sample: Any) -> None:
             "port": 992,
             "product": "SoftEther 4.42",
         },
-        session={"name": "SID-U-1", "hub": "H", "user": "u", "cipher": "TLSv1.3 X"},
+        session={
+            "name": "SID-U-1",
+            "hub": "H",
+            "user": "u",
+            "cipher": "TLSv1.3 X",
+            "congestion": "bbr",
+        },
         lease=lease,
         routes=[
             route("0.0.0.0/0", "10.77.0.1", 50, 254),

@@ -44,6 +44,7 @@ def session(name: str = "SID-U-1") -> Any:
         port=992,
         local=("192.0.2.2", 4000),
         stream=stream,
+        congestion=lambda: "bbr",
     )
     welcome = SimpleNamespace(session_name=name, timeout_ms=20000, session_key=SECRET.encode())
     return SimpleNamespace(connection=connection, welcome=welcome, product="SoftEther 4.42")
@@ -102,6 +103,7 @@ def test_everything() -> None:
             "hub": "DEFAULT",
             "user": "u",
             "cipher": "TLSv1.3 X",
+            "congestion": "bbr",
             "local_address": "192.0.2.2",
             "timeout_s": 20.0,
         },

@@ -77,6 +77,8 @@ def test_accepted(values: dict[str, bool | int | float | str]) -> None:
         ({"mac": "x"}, "no MAC"),
         ({"tap": "a b"}, "-tap"),
         ({"state_dir": ""}, "-state-dir"),
+        ({"congestion": "a b"}, '-congestion "a b" is no'),
+        ({"congestion": "x" * 16}, "-congestion"),
     ],
 )
 def test_refused(values: dict[str, bool | int | float | str], words: str) -> None:
