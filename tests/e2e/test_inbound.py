@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ PORT = 2222
 SHELL = f"""
 import socket
 server = socket.create_server(("", {PORT}))
+print("listening", flush=True)
 while True:
     one, _ = server.accept()
     while data := one.recv(100):
@@ -58,7 +60,9 @@ def test_a_session_in_use_goes_on(
     host: Namespace, server: SoftEther, dhcp: Dnsmasq, stranger: Namespace
 ) -> None:
     """From before the tunnel to after it, and new ones come in meanwhile."""
-    with host.start("python3", "-c", SHELL), stranger.start("python3", "-c", TYPIST) as typist:
+    with contextlib.ExitStack() as both:
+        both.enter_context(host.start("python3", "-c", SHELL)).wait_line("listening", PATIENCE_S)
+        typist = both.enter_context(stranger.start("python3", "-c", TYPIST))
         typist.wait_line("answered", PATIENCE_S)
         with Sevpn(host, *flags("-accept-default-gateway")) as run:
             run.wait_address()
