@@ -23,8 +23,6 @@ from sevpn.host.routes import adder, dump, record_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sevpn.host.context import Record, Step
 
 PRIORITY_MAIN, PRIORITY_DEFAULTS = 32_764, 32_765
@@ -65,18 +63,18 @@ class Ways:
 
     def are_in_force(self) -> bool:
         """Tell whether the kernel has what is wanted, and nothing else in our table."""
-        return _bodies(record for record, _ in self.wanted) == _bodies(self.present)
+        return {_body(record) for record, _ in self.wanted} == set(map(_body, self.present))
 
     def standing(self, records: list[Record]) -> list[Record]:
         """Return those of `records` that are wanted and are there."""
-        good = _bodies(record for record, _ in self.wanted) & _bodies(self.present)
-        return [record for record in records if _bodies([record]) <= good]
+        good = {_body(record) for record, _ in self.wanted} & set(map(_body, self.present))
+        return [record for record in records if _body(record) in good]
 
     def make(self, host: Host, standing: list[Record]) -> None:
         """Add what `standing` does not tell of. Raises OSError."""
-        done = _bodies(standing)
+        done = set(map(_body, standing))
         for record, one in self.wanted:
-            if _bodies([record]) <= done:
+            if _body(record) in done:
                 continue
             if isinstance(one, codec.Rule):
                 rules.add(host, self._step, one)
@@ -104,10 +102,10 @@ class Ways:
         return list(found.values())
 
 
-def _bodies(records: Iterable[Record]) -> set[tuple[object, ...]]:
+def _body(record: Record) -> tuple[object, ...]:
     """Return what makes records tell of the same thing, whoever made them and when."""
     keys = ("kind", "network", "gateway", "ifindex", "metric", "address", "table")
-    return {tuple(record.get(key) for key in keys) for record in records}
+    return tuple(record.get(key) for key in keys)
 
 
 def _sources(host: Host, family: int, tunnel: int) -> list[str]:

@@ -86,7 +86,6 @@ class HostSide:
     async def hold_inbound(self, step: "Step") -> None:
         """Bring a "keep_inbound" step to the host as it is now. Raises HostError."""
         await self.settle()
-        self._has_changed = True
         await self._run("inbound", self._hold_inbound(step))
 
     async def _run(self, name: str, change: "Coroutine[Any, Any, None]") -> None:

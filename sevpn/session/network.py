@@ -154,24 +154,24 @@ class Network:
         if self.is_busy or self.applied is None:
             return
         default = self._step("default_route") if found["is_default_void"] else None
-        if default is not None or found["is_inbound_stale"]:
-            self._task = self._loop.spawn("mend", self._mend(default, found["is_inbound_stale"]))
+        inbound = self._step("keep_inbound") if found["is_inbound_stale"] else None
+        if default is not None or inbound is not None:
+            self._task = self._loop.spawn("mend", self._mend(default, inbound))
         elif found["in_force"]:
             self._conclude(self.applied, found["in_force"])
 
-    async def _mend(self, default: "Step | None", is_inbound_stale: bool) -> None:
+    async def _mend(self, default: "Step | None", inbound: "Step | None") -> None:
         """Make our default route win over somebody's new one; follow the old ways."""
         try:
             if default is not None:
                 await self._host.apply([default])
         except HostError as error:
             log.warning(f"the default route through the tunnel has no effect: {error}")
-        inbound = self._step("keep_inbound") if is_inbound_stale else None
-        if inbound is not None:
-            try:
+        try:
+            if inbound is not None:
                 await self._host.hold_inbound(inbound)
-            except HostError as error:
-                log.warning(str(error))
+        except HostError as error:
+            log.warning(str(error))
         if self.applied is not None:
             await self._judge(self.applied)
         await self._follow()
