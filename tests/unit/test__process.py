@@ -12,6 +12,7 @@ import pytest
 
 from sevpn._process import hide_argument, hide_variable, set_echo
 from support.require import require
+from support.started import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def test_core_dumps_are_forbidden() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -131,7 +132,7 @@ def priorities(before: list[str], wanted: str) -> str:
     at_zero = ["nice", "-n", str(-own)] if own else []
     done = subprocess.run(
         [*at_zero, *before, sys.executable, "-c", PRIORITIES, wanted],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

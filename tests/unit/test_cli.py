@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +16,7 @@ from sevpn.errors import SevpnError
 from sevpn.flags.help import HELP
 from sevpn.flags.options import OPTIONS
 from sevpn.io.signals import name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from support.started import environment, started
 
 NEEDED = ["-host", "vpn.test", "-user", "alice"]
 
@@ -251,10 +246,6 @@ def test_log_level(flags: list[str], level: int, monkeypatch: pytest.MonkeyPatch
 # --- as a program ---
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -308,22 +299,6 @@ sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", "-pass", "hunter2"]))
 """
 
 
-@contextlib.contextmanager
-def started(program: str, *prefix: str) -> Iterator[subprocess.Popen[str]]:
-    """A program that has said "ready"."""
-    with subprocess.Popen(
-        [*prefix, sys.executable, "-c", program],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
-        yield run
-
-
 @pytest.mark.parametrize(
     "numbers",
     [
@@ -354,7 +329,7 @@ def test_signals(numbers: tuple[int, ...]) -> None:
 
 def test_a_hangup_that_was_ignored_stays_so() -> None:
     """nohup."""
-    with started(PROGRAM, "nohup") as run:
+    with started(PROGRAM, prefix=["nohup"]) as run:
         run.send_signal(signal.SIGHUP)
         time.sleep(0.1)
         run.send_signal(signal.SIGTERM)

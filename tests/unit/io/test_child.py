@@ -16,6 +16,7 @@ from sevpn.errors import HostError
 from sevpn.io import child
 from sevpn.io.child import ChildError
 from sevpn.io.loop import Cancelled, Loop
+from support.started import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +164,7 @@ def test_lost_stderr_is_survived(redirect: str) -> None:
     )
     done = subprocess.run(
         ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
     )

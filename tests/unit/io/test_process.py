@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sevpn.io import process
+from support.started import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,15 +27,7 @@ PROGRAM = (
 @contextlib.contextmanager
 def hidden(*arguments: str, **variables: str) -> Iterator[Path]:
     """A process that has hidden its secret, as its directory in /proc."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
+    with started(PROGRAM, *arguments, **variables) as run:
         yield Path(f"/proc/{run.pid}")
         run.communicate("")
         assert run.returncode == 0

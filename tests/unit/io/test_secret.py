@@ -12,6 +12,7 @@ import pytest
 
 from sevpn.errors import UsageError
 from sevpn.io import secret
+from support.started import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,10 +73,6 @@ cli.run_client = run_client
 import sys
 sys.exit(cli.main(["-host", "vpn.test", "-user", "alice", *sys.argv[1:]]))
 """
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
 
 
 def run(*words: str, given: str = "", **more: str) -> tuple[int, str]:
